@@ -1,0 +1,146 @@
+//! The bodies of the Crawling@Home calls, as the public clients send and read them.
+//!
+//! Requests with more than three fields or free text are checked by the tracker itself; these
+//! types are what the client library sends and what both sides agree on.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Piece, Shard, UnknownPiece, WorkerType};
+
+/// The text of a call that was carried out.
+pub const SUCCESS: &str = "success";
+
+/// The text behind a 404: the tracker does not know the token.
+pub const UNKNOWN_WORKER: &str = "The server could not find this worker. Did the worker time out?";
+
+/// Answer of `GET /api/new`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewWorkerResponse {
+    /// Two words and a number, `word-word-123`.
+    pub display_name: String,
+    /// The worker's secret for all further calls, a UUIDv4 as text.
+    pub token: String,
+    /// Where a CPU worker hands its results over; any text.
+    pub upload_address: String,
+}
+
+/// Body of `POST /api/newJob`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct JobRequest {
+    /// The worker's token.
+    pub token: String,
+    /// The worker's type; HYBRID where it is left out.
+    #[serde(default, rename = "type")]
+    pub worker_type: WorkerType,
+}
+
+/// Body of `POST /api/validateWorker`, the same shape as [`JobRequest`].
+pub type ValidateRequest = JobRequest;
+
+/// Body of `POST /api/bye`, the same shape as [`JobRequest`].
+pub type ByeRequest = JobRequest;
+
+/// Answer of `POST /api/newJob`. Ids are decimal strings, as the reference sends them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobResponse {
+    /// Where the WAT file is; for a GPU worker what the CPU worker submitted.
+    pub url: String,
+    /// First sample id of the chunk.
+    pub start_id: String,
+    /// First sample id after the chunk.
+    pub end_id: String,
+    /// 0 or 1.
+    pub shard: u8,
+    /// The job number.
+    pub number: u64,
+}
+
+/// A job that a tracker sent and that makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MalformedJob {
+    /// An id that is no decimal number.
+    #[error("`{0}` is no sample id")]
+    Id(String),
+    /// A piece that is neither 0 nor 1.
+    #[error(transparent)]
+    Piece(#[from] UnknownPiece),
+}
+
+impl From<Shard> for JobResponse {
+    fn from(shard: Shard) -> Self {
+        Self {
+            url: shard.url,
+            start_id: shard.start_id.to_string(),
+            end_id: shard.end_id.to_string(),
+            shard: shard.piece.into(),
+            number: shard.number,
+        }
+    }
+}
+
+impl TryFrom<JobResponse> for Shard {
+    type Error = MalformedJob;
+
+    fn try_from(job: JobResponse) -> Result<Self, MalformedJob> {
+        let id = |text: String| text.parse().map_err(|_| MalformedJob::Id(text));
+        Ok(Self {
+            number: job.number,
+            url: job.url,
+            start_id: id(job.start_id)?,
+            end_id: id(job.end_id)?,
+            piece: Piece::try_from(job.shard)?,
+        })
+    }
+}
+
+/// Body of `POST /api/updateProgress`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ProgressRequest {
+    /// The worker's token.
+    pub token: String,
+    /// What the worker is doing, at most 1,000 characters.
+    pub progress: String,
+    /// The worker's type; HYBRID where it is left out.
+    #[serde(default, rename = "type")]
+    pub worker_type: WorkerType,
+}
+
+/// Body of `POST /api/markAsDone`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CompleteRequest {
+    /// The worker's token.
+    pub token: String,
+    /// The worker's type; HYBRID where it is left out.
+    #[serde(default, rename = "type")]
+    pub worker_type: WorkerType,
+    /// HYBRID and GPU: how many pairs the shard gave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// CPU: where a GPU worker finds the images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_survives_the_wire() {
+        let shard = Shard::of_chunk(4, Piece::Second, "http://h/x.wat.gz");
+        let sent = serde_json::to_string(&JobResponse::from(shard.clone())).unwrap();
+        assert_eq!(
+            sent,
+            r#"{"url":"http://h/x.wat.gz","start_id":"3000000","end_id":"4000000","shard":1,"number":8}"#
+        );
+        let read: JobResponse = serde_json::from_str(&sent).unwrap();
+        assert_eq!(Shard::try_from(read), Ok(shard));
+    }
+
+    #[test]
+    fn a_missing_type_is_hybrid() {
+        let read: JobRequest = serde_json::from_str(r#"{"token":"t"}"#).unwrap();
+        assert_eq!(read.worker_type, WorkerType::Hybrid);
+    }
+}
