@@ -1,0 +1,151 @@
+//! What can go wrong with a model.
+
+use std::path::PathBuf;
+
+/// Why a model can't be found, loaded or run. Each names the file and what mends it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClipError {
+    /// The folder is not there.
+    #[error(
+        "no model folder at {}: give a folder with config.json and model.safetensors, or hf:org/name",
+        path.display()
+    )]
+    NoFolder {
+        /// The folder as it was given.
+        path: PathBuf,
+    },
+
+    /// The text is neither a folder nor a repository of the hub.
+    #[error("{0:?} names no model: give a folder, or hf:org/name, or hf:org/name@revision")]
+    BadSource(String),
+
+    /// A file of the model is not there.
+    #[error("{model} has no {file}: {mend}")]
+    MissingFile {
+        /// The model's name.
+        model: String,
+        /// The file's name within the model.
+        file: String,
+        /// What to do.
+        mend: &'static str,
+    },
+
+    /// A file of the model can't be read.
+    #[error("can't read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+
+    /// A JSON file of the model says something that can't be used.
+    #[error("{file}: {reason}")]
+    BadFile {
+        /// The file's name within the model.
+        file: String,
+        /// What is wrong and what would be right.
+        reason: String,
+    },
+
+    /// `config.json` is of another kind of model.
+    #[error(
+        "config.json is of a {found:?} model, not \"clip\": give a CLIP model such as hf:laion/CLIP-ViT-B-32-laion2B-s34B-b79K"
+    )]
+    NotClip {
+        /// The `model_type` that stands there.
+        found: String,
+    },
+
+    /// `model.safetensors` is cut off, or no safetensors file.
+    #[error("model.safetensors is damaged ({reason}): download it again")]
+    BadWeights {
+        /// What is wrong.
+        reason: String,
+    },
+
+    /// The weights lack a tensor that the configuration asks for.
+    #[error("model.safetensors has no tensor {tensor}: it is not the weights of this config.json")]
+    MissingTensor {
+        /// The tensor's name.
+        tensor: String,
+    },
+
+    /// A tensor has another shape than the configuration asks for.
+    #[error(
+        "model.safetensors has {tensor} of shape {found:?} where config.json asks for {expected:?}: they are of different models"
+    )]
+    WrongShape {
+        /// The tensor's name.
+        tensor: String,
+        /// The shape that stands in the weights.
+        found: Vec<usize>,
+        /// The shape by the configuration.
+        expected: Vec<usize>,
+    },
+
+    /// The hub has no such repository, revision or file, or does not show it.
+    #[error("{url} answers {status}: check the name, and set HF_TOKEN if the model is gated")]
+    HubRefused {
+        /// The address that was asked for.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+    },
+
+    /// A download did not come through.
+    #[error("can't download {url}: {reason}; try again, or set HF_ENDPOINT to a mirror")]
+    Download {
+        /// The address that was asked for.
+        url: String,
+        /// What went wrong.
+        reason: String,
+    },
+
+    /// The model is not in the cache, and downloads are forbidden.
+    #[error(
+        "{model} is not complete in {} and HF_HUB_OFFLINE is set: unset it, or give a local folder",
+        cache.display()
+    )]
+    Offline {
+        /// The repository.
+        model: String,
+        /// The folder of the cache.
+        cache: PathBuf,
+    },
+
+    /// The cache can't be written.
+    #[error("can't write {}: {source}; free some space, or set HF_HOME", path.display())]
+    CacheWrite {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+
+    /// The engine refused a batch. A model that loaded gives this only for input of another model.
+    #[error("the CLIP engine failed: {0}")]
+    Engine(String),
+}
+
+impl ClipError {
+    pub(crate) fn bad_file(file: impl Into<String>, reason: impl ToString) -> Self {
+        Self::BadFile {
+            file: file.into(),
+            reason: reason.to_string(),
+        }
+    }
+
+    pub(crate) fn bad_weights(reason: impl ToString) -> Self {
+        Self::BadWeights {
+            reason: reason.to_string(),
+        }
+    }
+}
+
+impl From<candle_core::Error> for ClipError {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Engine(error.to_string())
+    }
+}
