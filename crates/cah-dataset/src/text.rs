@@ -1,0 +1,47 @@
+//! Small text forms that several files of a shard share.
+
+use std::{fmt::Write, time::SystemTime};
+
+use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
+
+/// Lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// A time in UTC to the millisecond, as RFC 3339 has it.
+pub(crate) fn timestamp(time: SystemTime) -> String {
+    let time = OffsetDateTime::from(time).to_offset(UtcOffset::UTC);
+    let whole = time.replace_millisecond(time.millisecond());
+    whole
+        .ok()
+        .and_then(|time| time.format(&Rfc3339).ok())
+        // A clock outside of the years 0 to 9999 is no reason to lose a shard.
+        .unwrap_or_else(|| "1970-01-01T00:00:00Z".to_owned())
+}
+
+/// Whether this is a time as [`timestamp`] writes it.
+pub(crate) fn is_timestamp(text: &str) -> bool {
+    OffsetDateTime::parse(text, &Rfc3339).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn texts_have_their_usual_form() {
+        assert_eq!(hex(&[0, 0xab, 0xff]), "00abff");
+        let time = SystemTime::UNIX_EPOCH + Duration::from_micros(1_700_000_000_123_456);
+        assert_eq!(timestamp(time), "2023-11-14T22:13:20.123Z");
+        assert!(is_timestamp(&timestamp(SystemTime::now())));
+        assert!(!is_timestamp("yesterday"));
+    }
+}

@@ -1,0 +1,11 @@
+//! The dataset as a caller of the library sees it.
+
+mod candidates;
+mod crash;
+mod faulty;
+mod layout;
+mod open;
+mod remote;
+mod resume;
+mod round_trip;
+mod support;
