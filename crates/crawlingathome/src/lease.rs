@@ -1,0 +1,115 @@
+use std::sync::{Arc, Mutex};
+
+use cah_protocol::{
+    CompleteRequest, MAX_PROGRESS_CHARS, ProgressRequest, Shard, WorkerType, check_progress,
+};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+use crate::{ClientError, RetryPolicy, client::Session};
+
+/// The right to one shard, kept alive by heartbeats until it is completed or dropped.
+///
+/// Dropping it ends the heartbeats; the tracker re-opens the shard when the worker asks for
+/// another one, says bye, or stays silent for the tracker's idle time-out.
+#[derive(Debug)]
+pub struct Lease {
+    session: Arc<Session>,
+    shard: Shard,
+    progress: Arc<Mutex<String>>,
+    lost: CancellationToken,
+    _heartbeat: AbortOnDropHandle<()>,
+}
+
+impl Lease {
+    pub(crate) fn start(session: Arc<Session>, shard: Shard) -> Self {
+        let progress = Arc::new(Mutex::new("Started".to_owned()));
+        let lost = CancellationToken::new();
+        let heartbeat = tokio::spawn(beat(session.clone(), progress.clone(), lost.clone()));
+        Self {
+            session,
+            shard,
+            progress,
+            lost,
+            _heartbeat: AbortOnDropHandle::new(heartbeat),
+        }
+    }
+
+    /// The leased shard.
+    pub fn shard(&self) -> &Shard {
+        &self.shard
+    }
+
+    /// Sets the line that the dashboard shows for this worker; sent with the next heartbeat.
+    pub fn set_progress(&self, progress: impl Into<String>) {
+        let mut text: String = progress.into();
+        if let Some((end, _)) = text.char_indices().nth(MAX_PROGRESS_CHARS) {
+            text.truncate(end);
+        }
+        *lock(&self.progress) = text;
+    }
+
+    /// Sends a line of progress now (`POST /api/updateProgress`).
+    pub async fn log(&self, progress: &str) -> Result<(), ClientError> {
+        check_progress(progress)?;
+        self.set_progress(progress);
+        send_progress(&self.session, progress.to_owned(), None).await
+    }
+
+    /// Ends once the tracker said that it gave the shard to somebody else; never otherwise.
+    pub async fn lost(&self) {
+        self.lost.cancelled().await;
+    }
+
+    /// Completes the shard with its number of pairs (`POST /api/markAsDone`).
+    ///
+    /// Retried until the tracker answers; a repeated completion counts once. Fails with
+    /// [`ClientError::WorkerTimedOut`] or [`ClientError::ZeroJobs`] where the lease was lost.
+    pub async fn complete(self, pairs: u64) -> Result<(), ClientError> {
+        let request = CompleteRequest {
+            token: self.session.identity.token.clone(),
+            worker_type: WorkerType::Hybrid,
+            count: Some(pairs),
+            url: None,
+        };
+        self.session
+            .api
+            .command("api/markAsDone", &request, None)
+            .await
+    }
+}
+
+/// Reports progress until the lease ends or the tracker does not know it any more.
+async fn beat(session: Arc<Session>, progress: Arc<Mutex<String>>, lost: CancellationToken) {
+    loop {
+        tokio::time::sleep(session.heartbeat).await;
+        let line = lock(&progress).clone();
+        match send_progress(&session, line, Some(RetryPolicy::once())).await {
+            Err(ClientError::WorkerTimedOut) => return lost.cancel(),
+            // The next heartbeat is the retry.
+            Err(error) => tracing::warn!("no heartbeat: {error}"),
+            Ok(()) => {}
+        }
+    }
+}
+
+async fn send_progress(
+    session: &Session,
+    progress: String,
+    retry: Option<RetryPolicy>,
+) -> Result<(), ClientError> {
+    let request = ProgressRequest {
+        token: session.identity.token.clone(),
+        progress,
+        worker_type: WorkerType::Hybrid,
+    };
+    session
+        .api
+        .command("api/updateProgress", &request, retry)
+        .await
+}
+
+fn lock(progress: &Mutex<String>) -> std::sync::MutexGuard<'_, String> {
+    progress
+        .lock()
+        .expect("nobody panics while holding the line of progress")
+}

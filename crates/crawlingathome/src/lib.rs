@@ -1,0 +1,35 @@
+//! Client library for a Crawling@Home tracker.
+//!
+//! A worker introduces itself, leases one [`Shard`] after the other, and
+//! reports what it found:
+//!
+//! ```no_run
+//! # async fn work(_: &crawlingathome::Shard) -> u64 { 0 }
+//! # async fn example() -> Result<(), crawlingathome::ClientError> {
+//! use crawlingathome::{ClientConfig, HybridClient};
+//!
+//! let client = HybridClient::connect(ClientConfig::new("http://127.0.0.1:8080", "anna")).await?;
+//! while client.job_count().await? > 0 {
+//!     let lease = client.lease().await?;
+//!     let pairs = work(lease.shard()).await;
+//!     lease.complete(pairs).await?;
+//! }
+//! client.bye().await
+//! # }
+//! ```
+//!
+//! Every call retries what a retry can mend (a tracker that is down, restarting or overloaded)
+//! with growing pauses, until [`RetryPolicy::give_up_after`]; what it refuses is an error at once.
+//! A [`Lease`] keeps itself alive in the background.
+
+mod api;
+mod client;
+mod error;
+mod lease;
+mod retry;
+
+pub use cah_protocol::{Piece, Shard, WorkerType};
+pub use client::{ClientConfig, HybridClient};
+pub use error::ClientError;
+pub use lease::Lease;
+pub use retry::RetryPolicy;
