@@ -1,0 +1,96 @@
+//! What an operator may set.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use cah_protocol::WorkerType;
+use thiserror::Error;
+use url::Url;
+
+/// The tracker's settings, checked once when it starts.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The project's name, as pages show it.
+    pub project: String,
+    /// How long a worker may be silent before it is removed and its job re-opened.
+    pub idle_timeout: Duration,
+    /// How often the tracker looks for such workers.
+    pub reaper_interval: Duration,
+    /// How often a point of the series behind charts and ETA is kept.
+    pub series_interval: Duration,
+    /// Where workers of each type bring their results, any text; one is drawn at random. A type
+    /// without an entry gets the tracker's own staging URL.
+    pub upload_addresses: BTreeMap<WorkerType, Vec<String>>,
+    /// The address by which workers reach the tracker, where it is not the one that they ask for
+    /// (behind a proxy that changes the host).
+    pub public_url: Option<Url>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            project: "Crawling@Home".into(),
+            idle_timeout: Duration::from_secs(7_200),
+            reaper_interval: Duration::from_secs(30),
+            series_interval: Duration::from_secs(900),
+            upload_addresses: BTreeMap::new(),
+            public_url: None,
+        }
+    }
+}
+
+/// A setting that makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// An interval below a second.
+    #[error("{0} is {1:?}; it must be a second or more")]
+    TooShort(&'static str, Duration),
+    /// An address that is no http(s) URL.
+    #[error("the public URL `{0}` must start with http:// or https://")]
+    PublicUrl(Url),
+}
+
+impl Config {
+    /// Refuses what would make the tracker spin or hand out addresses that lead nowhere.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let intervals = [
+            ("the idle timeout", self.idle_timeout),
+            ("the reaper's interval", self.reaper_interval),
+            ("the series' interval", self.series_interval),
+        ];
+        for (name, interval) in intervals {
+            if interval < Duration::from_secs(1) {
+                return Err(ConfigError::TooShort(name, interval));
+            }
+        }
+        match &self.public_url {
+            Some(url) if !matches!(url.scheme(), "http" | "https") => {
+                Err(ConfigError::PublicUrl(url.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_sound_and_nonsense_is_named() {
+        assert_eq!(Config::default().check(), Ok(()));
+        let spinning = Config {
+            reaper_interval: Duration::ZERO,
+            ..Config::default()
+        };
+        assert_eq!(
+            spinning.check().unwrap_err().to_string(),
+            "the reaper's interval is 0ns; it must be a second or more"
+        );
+        let nowhere = Config {
+            public_url: Some("ftp://host/".parse().unwrap()),
+            ..Config::default()
+        };
+        assert!(nowhere.check().is_err());
+    }
+}

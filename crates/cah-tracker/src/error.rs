@@ -1,0 +1,25 @@
+//! Why a tracker does not start or run.
+
+use std::io;
+
+use thiserror::Error;
+
+use crate::{config::ConfigError, import::ImportError, store::StoreError};
+
+/// Everything that can go wrong in this crate, apart from what single calls are answered.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TrackerError {
+    /// A setting makes no sense.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A list was not imported.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    /// The listener broke.
+    #[error("the tracker cannot listen: {0}")]
+    Listen(#[from] io::Error),
+}

@@ -1,0 +1,46 @@
+//! The tracker: leases jobs to workers, counts what they bring, shows it.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), cah_tracker::TrackerError> {
+//! use cah_tracker::{Config, Tracker, import_wat_paths, store};
+//!
+//! let store = store::open("sqlite:tracker.db")?;
+//! let list = std::fs::File::open("wat.paths.gz")?;
+//! import_wat_paths(&*store, list, "https://data.commoncrawl.org/").await?;
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+//! Tracker::serve(listener, store, Config::default(), async {
+//!     let _ = tokio::signal::ctrl_c().await;
+//! })
+//! .await
+//! # }
+//! ```
+//!
+//! Data flows one way: `routes` read a call and check what came from outside, [`Service`] decides
+//! with settings and clock what it means, and a [`store::Store`] makes each change atomic and
+//! durable. Nothing below knows what is above.
+//!
+//! What holds at all times: a job closes exactly once; what comes under a lease that has ended is
+//! refused and counted nowhere; repeating an accepted call is harmless; what was acknowledged
+//! about jobs survives a power cut; counters are kept with each change and equal a recount.
+
+mod chart;
+mod clock;
+mod config;
+mod error;
+mod eta;
+mod import;
+mod names;
+mod routes;
+mod service;
+pub mod store;
+mod text;
+mod token;
+mod tracker;
+
+pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use config::{Config, ConfigError};
+pub use error::TrackerError;
+pub use import::{ImportError, Imported, import_wat_paths};
+pub use service::{Joined, Progress, Service, Work};
+pub use token::TokenHash;
+pub use tracker::{RunningTracker, Tracker};

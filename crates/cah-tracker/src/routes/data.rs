@@ -1,0 +1,85 @@
+//! Figures as JSON, in the shapes of the public tracker, and the health check.
+
+use axum::{
+    Json, Router,
+    extract::{Path, State, rejection::PathRejection},
+    routing::get,
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{App, error::ApiError, extract::worker_type};
+use crate::text::grouped;
+
+pub(super) fn routes() -> Router<App> {
+    Router::new()
+        .route("/data", get(data))
+        .route("/worker/{type}/{display_name}/data", get(worker_data))
+        .route("/healthz", get(healthz))
+}
+
+#[derive(Serialize)]
+struct Data {
+    completion_str: String,
+    completion_float: f64,
+    total_connected_workers: u64,
+    total_pairs_scraped: u64,
+    /// The public tracker counted another project's pairs here; this one has one project.
+    total_multilanguage_pairs_scraped: u64,
+    eta: String,
+}
+
+async fn data(State(app): State<App>) -> Result<Json<Data>, ApiError> {
+    let progress = app.service.project_progress().await?;
+    let counts = progress.counts;
+    let (closed, total) = (counts.closed, counts.total());
+    Ok(Json(Data {
+        completion_str: format!("{} / {}", grouped(closed), grouped(total)),
+        completion_float: 100.0 * closed as f64 / total.max(1) as f64,
+        total_connected_workers: counts.workers,
+        total_pairs_scraped: counts.pairs,
+        total_multilanguage_pairs_scraped: 0,
+        eta: progress.eta,
+    }))
+}
+
+#[derive(Serialize)]
+struct WorkerData {
+    display_name: String,
+    /// The number of the job, or the text `N/A`.
+    shard_number: Value,
+    progress: String,
+    jobs_completed: u64,
+    first_seen: i64,
+    last_seen: i64,
+    user_nickname: String,
+    #[serde(rename = "type")]
+    worker_type: &'static str,
+}
+
+async fn worker_data(
+    State(app): State<App>,
+    path: Result<Path<(String, String)>, PathRejection>,
+) -> Result<Json<WorkerData>, ApiError> {
+    const UNKNOWN: ApiError = ApiError::NotFound("There is no connected worker of that name.");
+    let Path((kind, display_name)) =
+        path.map_err(|_| ApiError::BadRequest("The address is not UTF-8.".into()))?;
+    let kind = worker_type(&kind)?;
+    let worker = app.service.worker(kind, &display_name).await?;
+    let worker = worker.ok_or(UNKNOWN)?;
+    Ok(Json(WorkerData {
+        display_name: worker.display_name,
+        shard_number: worker.number.map_or(json!("N/A"), |number| json!(number)),
+        progress: worker.progress,
+        jobs_completed: worker.jobs_completed,
+        first_seen: worker.first_seen,
+        last_seen: worker.last_seen,
+        user_nickname: worker.nickname,
+        worker_type: worker.span.worker_type().as_str(),
+    }))
+}
+
+async fn healthz(State(app): State<App>) -> Result<&'static str, ApiError> {
+    app.service.ping().await?;
+    Ok("ok")
+}

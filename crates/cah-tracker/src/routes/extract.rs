@@ -1,0 +1,184 @@
+//! Reading queries and bodies without trusting them.
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Request},
+    http::{StatusCode, request::Parts},
+    response::IntoResponse,
+};
+use cah_protocol::WorkerType;
+use percent_encoding::percent_decode_str;
+use serde_json::{Map, Value};
+
+use super::error::ApiError;
+
+/// The parameters of a query. Where a name comes twice, the last one counts.
+pub(super) struct Params(Vec<(String, String)>);
+
+impl Params {
+    fn parse(query: &str) -> Result<Self, ApiError> {
+        query
+            .split('&')
+            .filter(|pair| !pair.is_empty())
+            .map(|pair| {
+                let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+                Ok((decode(name)?, decode(value)?))
+            })
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        let mut named = self.0.iter().rev().filter(|(known, _)| known == name);
+        named.next().map(|(_, value)| value.as_str())
+    }
+
+    /// The type of worker; HYBRID where it is left out.
+    pub(super) fn worker_type(&self) -> Result<WorkerType, ApiError> {
+        self.get("type")
+            .map_or(Ok(WorkerType::default()), worker_type)
+    }
+}
+
+fn decode(text: &str) -> Result<String, ApiError> {
+    let spaced = text.replace('+', " ");
+    let decoded = percent_decode_str(&spaced).decode_utf8();
+    let decoded = decoded.map_err(|_| ApiError::BadRequest("The query is not UTF-8.".into()))?;
+    Ok(decoded.into_owned())
+}
+
+impl<S: Sync> FromRequestParts<S> for Params {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        Self::parse(parts.uri.query().unwrap_or_default())
+    }
+}
+
+/// The fields of a JSON object, whatever the content type says.
+#[derive(Debug)]
+pub(super) struct Fields(Map<String, Value>);
+
+impl Fields {
+    fn parse(body: &[u8]) -> Result<Self, ApiError> {
+        let refuse = |text: &str| Err(ApiError::BadRequest(text.into()));
+        if body.trim_ascii().is_empty() {
+            return refuse("The request has no body; a JSON object is expected.");
+        }
+        match serde_json::from_slice(body) {
+            Ok(Value::Object(fields)) => Ok(Self(fields)),
+            Ok(_) => refuse("The body is JSON, but no object."),
+            Err(_) => refuse("The body is not valid JSON."),
+        }
+    }
+
+    /// A text that must be there.
+    pub(super) fn text(&self, name: &str) -> Result<&str, ApiError> {
+        self.optional_text(name)?.ok_or_else(|| missing(name))
+    }
+
+    pub(super) fn optional_text(&self, name: &str) -> Result<Option<&str>, ApiError> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(ApiError::BadRequest(format!("`{name}` must be text."))),
+        }
+    }
+
+    /// A number of things, 0 to `most`.
+    pub(super) fn optional_count(&self, name: &str, most: u64) -> Result<Option<u64>, ApiError> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => match value.as_u64() {
+                Some(count) if count <= most => Ok(Some(count)),
+                _ => Err(ApiError::BadRequest(format!(
+                    "`{name}` must be a whole number from 0 to {most}."
+                ))),
+            },
+        }
+    }
+
+    /// The worker's token.
+    pub(super) fn token(&self) -> Result<&str, ApiError> {
+        self.text("token")
+    }
+
+    /// The type of worker; HYBRID where it is left out.
+    pub(super) fn worker_type(&self) -> Result<WorkerType, ApiError> {
+        self.optional_text("type")?
+            .map_or(Ok(WorkerType::default()), worker_type)
+    }
+}
+
+/// The refusal of a call without a field that it needs.
+pub(super) fn missing(name: &str) -> ApiError {
+    ApiError::BadRequest(format!("`{name}` is missing."))
+}
+
+impl<S: Send + Sync> FromRequest<S> for Fields {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let body =
+            Bytes::from_request(request, state)
+                .await
+                .map_err(|rejection| match rejection.into_response().status() {
+                    StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge,
+                    _ => ApiError::BadRequest("The body did not arrive.".into()),
+                })?;
+        Self::parse(&body)
+    }
+}
+
+/// A type by its name on the wire, in any case.
+pub(super) fn worker_type(text: &str) -> Result<WorkerType, ApiError> {
+    [WorkerType::Hybrid, WorkerType::Cpu, WorkerType::Gpu]
+        .into_iter()
+        .find(|known| known.as_str().eq_ignore_ascii_case(text))
+        .ok_or_else(|| {
+            ApiError::BadRequest("Unknown worker type; the types are HYBRID, CPU and GPU.".into())
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn queries_are_decoded() {
+        let params = Params::parse("nickname=a+b%26c&type=GPU&&x").ok().unwrap();
+        assert_eq!(params.get("nickname"), Some("a b&c"));
+        assert_eq!(params.worker_type().ok(), Some(WorkerType::Gpu));
+        assert_eq!(params.get("x"), Some(""));
+        assert!(Params::parse("nickname=%ff").is_err());
+    }
+
+    #[test]
+    fn fields_have_their_types() {
+        let fields = Fields::parse(br#"{"token":"t","count":7,"url":null,"n":-1}"#).unwrap();
+        assert_eq!(fields.token().unwrap(), "t");
+        assert_eq!(fields.optional_count("count", 9).unwrap(), Some(7));
+        assert!(fields.optional_count("count", 6).is_err());
+        assert!(fields.optional_count("n", 6).is_err());
+        assert_eq!(fields.optional_text("url").unwrap(), None);
+        assert!(fields.text("url").is_err() && fields.text("count").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Fields::parse(&bytes);
+            let _ = Params::parse(&String::from_utf8_lossy(&bytes));
+        }
+
+        #[test]
+        fn what_is_encoded_is_decoded(name in "\\PC{0,20}", value in "\\PC{0,20}") {
+            let query = url::form_urlencoded::Serializer::new(String::new())
+                .append_pair(&name, &value)
+                .finish();
+            let params = Params::parse(&query).ok().unwrap();
+            prop_assert_eq!(params.get(&name), Some(value.as_str()));
+        }
+    }
+}

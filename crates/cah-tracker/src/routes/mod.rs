@@ -1,0 +1,78 @@
+//! HTTP: reads what came from outside, asks the [`Service`], words the answer.
+
+mod assets;
+mod crawlingathome;
+mod dashboard;
+mod data;
+mod error;
+mod extract;
+
+use std::{any::Any, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use tower_http::{
+    catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer, timeout::TimeoutLayer,
+};
+
+use crate::service::Service;
+use error::ApiError;
+
+/// Longest body of a call: room for a result of 1 MiB and its escapes.
+const MAX_BODY: usize = 2 * cah_protocol::MAX_RESULT_BYTES;
+
+/// How long a call may take, its body's arrival included.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// What pages may load: files of the tracker itself, nothing inline, nothing from elsewhere.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
+     img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; \
+     frame-ancestors 'none'";
+
+/// What the routes share.
+#[derive(Clone)]
+struct App {
+    service: Arc<Service>,
+    addr: SocketAddr,
+}
+
+/// All routes of a tracker that listens on `addr`.
+pub(crate) fn router(service: Arc<Service>, addr: SocketAddr) -> Router {
+    let app = Router::new()
+        .merge(crawlingathome::routes())
+        .merge(data::routes())
+        .merge(dashboard::routes())
+        .merge(assets::routes())
+        .fallback(async || ApiError::NotFound("There is no such page."))
+        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+        .with_state(App { service, addr });
+    let header = |name: HeaderName, value: &'static str| {
+        SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
+    };
+    app.layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(TimeoutLayer::with_status_code(
+            StatusCode::REQUEST_TIMEOUT,
+            DEADLINE,
+        ))
+        .layer(CatchPanicLayer::custom(on_panic))
+        .layer(header(
+            header::CONTENT_SECURITY_POLICY,
+            CONTENT_SECURITY_POLICY,
+        ))
+        .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(header(header::REFERRER_POLICY, "no-referrer"))
+}
+
+/// A bug: logged in full, told to nobody.
+fn on_panic(panic: Box<dyn Any + Send>) -> Response {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied());
+    tracing::error!(panic = text.unwrap_or("?"), "a call panicked");
+    ApiError::Internal.into_response()
+}

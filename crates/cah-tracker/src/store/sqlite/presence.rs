@@ -1,0 +1,225 @@
+//! Who is connected, and when each was heard from: in memory, stored in batches.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use crate::{
+    clock::Timestamp,
+    store::{Caller, Moment, Span, StoreError, WorkerView},
+    token::TokenHash,
+};
+
+/// The connected workers by token. Only the writer's thread adds and removes them, each after its
+/// row was committed; calls move the deadlines.
+#[derive(Default)]
+pub(super) struct Presence(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    by_token: HashMap<TokenHash, i64>,
+    live: HashMap<i64, Live>,
+}
+
+struct Live {
+    token: TokenHash,
+    span: Span,
+    last_seen: Timestamp,
+    deadline: Timestamp,
+    progress: Arc<str>,
+    unsaved: bool,
+}
+
+/// What is to be stored of one worker.
+pub(super) struct Beat {
+    pub(super) worker: i64,
+    pub(super) last_seen: Timestamp,
+    pub(super) deadline: Timestamp,
+    pub(super) progress: Arc<str>,
+}
+
+impl Presence {
+    pub(super) fn enter(
+        &self,
+        worker: i64,
+        caller: Caller,
+        last_seen: Timestamp,
+        deadline: Timestamp,
+        progress: &str,
+    ) {
+        let mut inner = self.inner();
+        inner.by_token.insert(caller.token, worker);
+        inner.live.insert(
+            worker,
+            Live {
+                token: caller.token,
+                span: caller.span,
+                last_seen,
+                deadline,
+                progress: progress.into(),
+                unsaved: false,
+            },
+        );
+    }
+
+    /// Finds the caller and moves its deadline. A worker whose deadline has passed is unknown,
+    /// whether or not the reaper has come by yet.
+    pub(super) fn touch(
+        &self,
+        caller: Caller,
+        moment: Moment,
+        progress: Option<&str>,
+    ) -> Result<i64, StoreError> {
+        let mut inner = self.inner();
+        let worker = inner.by_token.get(&caller.token).copied();
+        let worker = worker.ok_or(StoreError::UnknownWorker)?;
+        let live = inner
+            .live
+            .get_mut(&worker)
+            .filter(|live| live.span == caller.span && live.deadline > moment.now)
+            .ok_or(StoreError::UnknownWorker)?;
+        live.last_seen = live.last_seen.max(moment.now);
+        live.deadline = live.deadline.max(moment.until);
+        live.unsaved = true;
+        if let Some(progress) = progress {
+            live.progress = progress.into();
+        }
+        Ok(worker)
+    }
+
+    /// Says in the worker's place what it is doing.
+    pub(super) fn note(&self, worker: i64, progress: &str) {
+        if let Some(live) = self.inner().live.get_mut(&worker) {
+            live.progress = progress.into();
+            live.unsaved = true;
+        }
+    }
+
+    pub(super) fn remove(&self, worker: i64) {
+        let mut inner = self.inner();
+        if let Some(live) = inner.live.remove(&worker) {
+            inner.by_token.remove(&live.token);
+        }
+    }
+
+    /// The workers whose deadline has passed.
+    pub(super) fn late(&self, now: Timestamp) -> Vec<i64> {
+        let inner = self.inner();
+        let late = inner.live.iter().filter(|(_, live)| live.deadline <= now);
+        late.map(|(worker, _)| *worker).collect()
+    }
+
+    pub(super) fn grant_grace(&self, until: Timestamp) {
+        for live in self.inner().live.values_mut() {
+            live.deadline = live.deadline.max(until);
+            live.unsaved = true;
+        }
+    }
+
+    /// What changed since the last time, to be stored.
+    pub(super) fn take_unsaved(&self) -> Vec<Beat> {
+        let mut inner = self.inner();
+        let unsaved = inner.live.iter_mut().filter(|(_, live)| live.unsaved);
+        unsaved
+            .map(|(worker, live)| {
+                live.unsaved = false;
+                Beat {
+                    worker: *worker,
+                    last_seen: live.last_seen,
+                    deadline: live.deadline,
+                    progress: Arc::clone(&live.progress),
+                }
+            })
+            .collect()
+    }
+
+    /// Marks what could not be stored for the next time.
+    pub(super) fn mark_unsaved(&self, workers: &[i64]) {
+        let mut inner = self.inner();
+        for worker in workers {
+            if let Some(live) = inner.live.get_mut(worker) {
+                live.unsaved = true;
+            }
+        }
+    }
+
+    /// Brings what was read from the database up to date.
+    pub(super) fn refresh(&self, worker: i64, view: &mut WorkerView) {
+        if let Some(live) = self.inner().live.get(&worker) {
+            view.last_seen = live.last_seen;
+            view.progress = live.progress.as_ref().to_owned();
+        }
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.inner().live.len() as u64
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        // No step under the lock leaves it half changed.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cah_protocol::WorkerType;
+
+    fn caller(token: &str, worker_type: WorkerType) -> Caller {
+        Caller {
+            token: TokenHash::of(token),
+            span: worker_type.into(),
+        }
+    }
+
+    const fn at(now: Timestamp) -> Moment {
+        Moment {
+            now,
+            until: now + 100,
+        }
+    }
+
+    #[test]
+    fn a_call_moves_the_deadline_and_silence_ends_it() {
+        let presence = Presence::default();
+        let caller = caller("t", WorkerType::Hybrid);
+        presence.enter(1, caller, 0, 100, "");
+        assert!(presence.touch(caller, at(99), None).is_ok());
+        assert!(presence.late(198).is_empty());
+        assert_eq!(presence.late(199), [1]);
+        assert!(presence.touch(caller, at(199), None).is_err());
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_shortens_nothing() {
+        let presence = Presence::default();
+        let caller = caller("t", WorkerType::Hybrid);
+        presence.enter(1, caller, 1_000, 1_100, "");
+        presence.touch(caller, at(10), None).unwrap();
+        assert!(presence.late(1_099).is_empty());
+    }
+
+    #[test]
+    fn a_token_counts_for_its_own_kind_only() {
+        let presence = Presence::default();
+        presence.enter(1, caller("t", WorkerType::Cpu), 0, 100, "");
+        let other = caller("t", WorkerType::Gpu);
+        assert!(presence.touch(other, at(1), None).is_err());
+        assert!(presence.take_unsaved().is_empty());
+    }
+
+    #[test]
+    fn each_change_is_stored_once_and_again_after_a_failure() {
+        let presence = Presence::default();
+        let caller = caller("t", WorkerType::Hybrid);
+        presence.enter(1, caller, 0, 100, "");
+        presence.touch(caller, at(1), Some("1 / 2")).unwrap();
+        let beats = presence.take_unsaved();
+        assert_eq!((beats.len(), &*beats[0].progress), (1, "1 / 2"));
+        assert!(presence.take_unsaved().is_empty());
+        presence.mark_unsaved(&[1]);
+        assert_eq!(presence.take_unsaved().len(), 1);
+    }
+}

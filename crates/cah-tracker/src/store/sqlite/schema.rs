@@ -1,0 +1,208 @@
+//! Opening the file: lock, settings, migrations.
+
+use std::{
+    ffi::OsString,
+    fs::{File, OpenOptions, TryLockError},
+    path::{Path, PathBuf},
+};
+
+use rusqlite::Connection;
+
+/// `CAHT`: says in the file's header whose it is.
+const APPLICATION_ID: i64 = 0x4341_4854;
+
+/// Every migration there has been, in order. A released one is never changed: a new one is
+/// appended, and a store is brought forward when it is opened.
+const MIGRATIONS: &[&str] = &[include_str!(
+    "../../../migrations/0001_jobs_and_workers.sql"
+)];
+
+/// The version of a store on which all of them have run.
+const LATEST: i64 = MIGRATIONS.len() as i64;
+
+/// Settings of every connection. FULL: a commit is on the disk when it returns, WAL or not.
+const SETTINGS: &str = "
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = FULL;
+    PRAGMA foreign_keys = ON;
+    PRAGMA busy_timeout = 5000;
+    PRAGMA cache_size = -65536;
+    PRAGMA temp_store = MEMORY;
+    PRAGMA wal_autocheckpoint = 8000;
+";
+
+/// Opens the store for writing, with the lock that keeps other processes out. The error says in
+/// plain words what is wrong.
+pub(super) fn open(path: &Path) -> Result<(Connection, File), String> {
+    let lock = lock(path)?;
+    let mut db = Connection::open(path).map_err(|error| plain(&error))?;
+    db.set_prepared_statement_cache_capacity(64);
+    identify(&db)?;
+    db.execute_batch(SETTINGS).map_err(|error| plain(&error))?;
+    migrate(&mut db)?;
+    Ok((db, lock))
+}
+
+/// Opens one more connection to a store that is open, for reading only.
+pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+    use rusqlite::OpenFlags;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags)?;
+    db.execute_batch("PRAGMA query_only = ON; PRAGMA busy_timeout = 5000;")?;
+    Ok(db)
+}
+
+/// Takes `PATH.lock`. It is a file of its own: closing any handle on the database itself would
+/// drop SQLite's own locks.
+fn lock(path: &Path) -> Result<File, String> {
+    let mut name = OsString::from(path.as_os_str());
+    name.push(".lock");
+    let name = PathBuf::from(name);
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&name)
+        .map_err(|error| format!("{} cannot be made: {error}", name.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err("another process has it open, perhaps a running tracker; stop that first".into())
+        }
+        Err(TryLockError::Error(error)) => {
+            Err(format!("{} cannot be locked: {error}", name.display()))
+        }
+    }
+}
+
+/// Refuses files that are not a tracker's before anything is written to them.
+fn identify(db: &Connection) -> Result<(), String> {
+    let id = pragma(db, "application_id")?;
+    let tables: i64 = db
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(|error| plain(&error))?;
+    if id == APPLICATION_ID || (id == 0 && tables == 0) {
+        Ok(())
+    } else {
+        Err("it is a database of another program; name another file".into())
+    }
+}
+
+fn migrate(db: &mut Connection) -> Result<(), String> {
+    let version = pragma(db, "user_version")?;
+    let done = usize::try_from(version).unwrap_or_default();
+    if done > MIGRATIONS.len() {
+        return Err(format!(
+            "it was written by a newer version of the tracker (schema {version}, this one knows \
+             {LATEST}); use that version"
+        ));
+    }
+    if done < MIGRATIONS.len() {
+        apply(db, done).map_err(|error| plain(&error))?;
+        tracing::info!(from = done, to = LATEST, "migrated the store");
+    }
+    Ok(())
+}
+
+/// Applies the migrations after the first `done`, all or none.
+fn apply(db: &mut Connection, done: usize) -> rusqlite::Result<()> {
+    let transaction = db.transaction()?;
+    for migration in &MIGRATIONS[done..] {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", LATEST)?;
+    transaction.commit()
+}
+
+fn pragma(db: &Connection, name: &str) -> Result<i64, String> {
+    db.pragma_query_value(None, name, |row| row.get(0))
+        .map_err(|error| plain(&error))
+}
+
+/// SQLite's own words, with the mend where there is an obvious one.
+fn plain(error: &rusqlite::Error) -> String {
+    use rusqlite::ErrorCode;
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => "it is no database; name another file".into(),
+        Some(ErrorCode::CannotOpen) => {
+            "the file cannot be opened; see that its folder exists and may be written".into()
+        }
+        Some(ErrorCode::ReadOnly) => "the file may not be written".into(),
+        Some(ErrorCode::DiskFull) => "the disk is full".into(),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sha2::{Digest, Sha256};
+
+    #[test]
+    fn released_migrations_are_never_changed() {
+        let digests: Vec<String> = MIGRATIONS
+            .iter()
+            .map(|sql| {
+                Sha256::digest(sql)
+                    .iter()
+                    .take(8)
+                    .map(|b| format!("{b:02x}"))
+                    .collect()
+            })
+            .collect();
+        insta::assert_debug_snapshot!(digests);
+    }
+
+    #[test]
+    fn every_migration_runs_over_what_the_one_before_left() {
+        for done in 0..=MIGRATIONS.len() {
+            let mut db = Connection::open_in_memory().unwrap();
+            for migration in &MIGRATIONS[..done] {
+                db.execute_batch(migration).unwrap();
+            }
+            if done > 0 {
+                db.execute_batch(include_str!("../../../tests/seed.sql"))
+                    .unwrap();
+            }
+            apply(&mut db, done).unwrap();
+            assert_eq!(pragma(&db, "user_version").unwrap(), LATEST);
+            if done > 0 {
+                let kept: (i64, String) = db
+                    .query_row(
+                        "SELECT closed, (SELECT url FROM chunks WHERE chunk = 1) FROM totals",
+                        [],
+                        |row| Ok((row.get(0)?, row.get(1)?)),
+                    )
+                    .unwrap();
+                assert_eq!(kept, (1, "https://example.org/a.warc.wat.gz".to_owned()));
+            }
+            let broken: i64 = db
+                .query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| {
+                    row.get(0)
+                })
+                .unwrap();
+            assert_eq!(broken, 0);
+        }
+    }
+
+    #[test]
+    fn the_claim_is_answered_by_the_index_of_open_jobs() {
+        let mut db = Connection::open_in_memory().unwrap();
+        apply(&mut db, 0).unwrap();
+        let plan: Vec<String> = db
+            .prepare(&format!(
+                "EXPLAIN QUERY PLAN {}",
+                super::super::jobs::OLDEST_OPEN
+            ))
+            .unwrap()
+            .query_map([0], |row| row.get(3))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        assert_eq!(
+            plan,
+            ["SEARCH jobs USING COVERING INDEX jobs_open (stage=?)"]
+        );
+    }
+}

@@ -1,0 +1,195 @@
+//! A tracker that runs: HTTP server and the work in the background.
+
+use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+
+use tokio::{
+    net::TcpListener,
+    sync::oneshot,
+    task::{JoinHandle, JoinSet},
+    time::{MissedTickBehavior, interval, timeout},
+};
+
+use crate::{
+    clock::{Clock, SystemClock},
+    config::Config,
+    error::TrackerError,
+    routes,
+    service::Service,
+    store::{Store, StoreError},
+};
+
+/// How often what was heard from workers is stored.
+const FLUSH_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long calls that are under way may take when the tracker stops.
+const DRAIN: Duration = Duration::from_secs(8);
+
+/// A tracker, ready to start.
+pub struct Tracker {
+    store: Arc<dyn Store>,
+    config: Config,
+    clock: Arc<dyn Clock>,
+}
+
+impl Tracker {
+    /// Puts a tracker together.
+    ///
+    /// # Errors
+    /// [`TrackerError::Config`] for settings that make no sense.
+    pub fn new(store: Arc<dyn Store>, config: Config) -> Result<Self, TrackerError> {
+        config.check()?;
+        Ok(Self {
+            store,
+            config,
+            clock: Arc::new(SystemClock::default()),
+        })
+    }
+
+    /// Takes the time from another clock.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Serves until `shutdown` is ready, then lets calls that are under way end, stores what is
+    /// in memory and closes the store.
+    ///
+    /// # Errors
+    /// Settings that make no sense, a store that refuses, a listener that breaks.
+    pub async fn serve(
+        listener: TcpListener,
+        store: Arc<dyn Store>,
+        config: Config,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<(), TrackerError> {
+        let running = Self::new(Arc::clone(&store), config)?
+            .start(listener)
+            .await?;
+        shutdown.await;
+        let stopped = running.stop().await;
+        store.close().await;
+        stopped
+    }
+
+    /// Starts serving on tasks of its own and returns at once.
+    ///
+    /// # Errors
+    /// A store that refuses, a listener without an address.
+    pub async fn start(self, listener: TcpListener) -> Result<RunningTracker, TrackerError> {
+        let addr = listener.local_addr()?;
+        let service = Arc::new(Service::new(self.store, self.config, self.clock));
+        service.grant_grace().await?;
+        service.record_point_if_due().await?;
+
+        let (stop, stopped) = oneshot::channel::<()>();
+        let app = routes::router(Arc::clone(&service), addr);
+        let server = axum::serve(listener, app).with_graceful_shutdown(async {
+            // The sender dropped means the same: stop.
+            let _ = stopped.await;
+        });
+        let background = background(&service);
+        tracing::info!(%addr, "the tracker listens");
+        Ok(RunningTracker {
+            addr,
+            service,
+            stop: Some(stop),
+            server: tokio::spawn(server.into_future()),
+            background,
+        })
+    }
+}
+
+/// A tracker that serves. Dropping it stops it without waiting.
+pub struct RunningTracker {
+    addr: SocketAddr,
+    service: Arc<Service>,
+    stop: Option<oneshot::Sender<()>>,
+    server: JoinHandle<std::io::Result<()>>,
+    background: JoinSet<()>,
+}
+
+impl RunningTracker {
+    /// The address that it listens on, with the port that the system chose for port 0.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The URL that workers on this machine reach it under.
+    pub fn url(&self) -> String {
+        let mut addr = self.addr;
+        if addr.ip().is_unspecified() {
+            addr.set_ip(match addr {
+                SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        format!("http://{addr}/")
+    }
+
+    /// What it does, for callers in the same process.
+    pub fn service(&self) -> &Arc<Service> {
+        &self.service
+    }
+
+    /// Takes no more calls, lets those under way end (8 seconds at most) and stores what is in
+    /// memory. The store stays open.
+    ///
+    /// # Errors
+    /// A listener that broke, or a store that refused the last of it.
+    pub async fn stop(mut self) -> Result<(), TrackerError> {
+        drop(self.stop.take());
+        let drained = timeout(DRAIN, &mut self.server).await;
+        self.server.abort();
+        self.background.shutdown().await;
+        self.service.flush().await?;
+        tracing::info!(addr = %self.addr, "the tracker stopped");
+        match drained {
+            Ok(Ok(served)) => Ok(served?),
+            // Whoever still held a call open after that time was cut off.
+            Ok(Err(_)) | Err(_) => Ok(()),
+        }
+    }
+}
+
+impl Drop for RunningTracker {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// The reaper, the series and the heartbeats' storing, each on a task of its own.
+fn background(service: &Arc<Service>) -> JoinSet<()> {
+    let config = service.config();
+    // A point is at most a tenth of its interval late.
+    let look = (config.series_interval / 10).clamp(Duration::from_secs(1), Duration::from_secs(60));
+    let mut tasks = JoinSet::new();
+    let mut spawn = |period, what, work: Work| {
+        tasks.spawn(every(period, what, Arc::clone(service), work));
+    };
+    spawn(config.reaper_interval, "the reaper", |service| {
+        Box::pin(async move { service.reap().await.map(drop) })
+    });
+    spawn(look, "the series", |service| {
+        Box::pin(async move { service.record_point_if_due().await })
+    });
+    spawn(FLUSH_INTERVAL, "storing heartbeats", |service| {
+        Box::pin(async move { service.flush().await })
+    });
+    tasks
+}
+
+/// A piece of background work.
+type Work = fn(Arc<Service>) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
+
+/// Does the work once a period. What fails is logged and tried again a period later.
+async fn every(period: Duration, what: &'static str, service: Arc<Service>, work: Work) {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = work(Arc::clone(&service)).await {
+            tracing::warn!(%error, "{what} failed; it will try again");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! What every store promises. Each case is a function over the store's interface and runs on an
+//! empty store with the jobs of two WAT files; each store runs all cases.
+
+mod contributors;
+mod jobs;
+mod workers;
+
+use cah_protocol::WorkerType;
+use cah_tracker::{
+    TokenHash,
+    store::{Caller, Claimed, Completion, Moment, NewWorker, Store, StoreError},
+};
+
+/// The time of the first call, and how long a lease lasts.
+const NOW: i64 = 1_000_000;
+const IDLE: i64 = 100;
+
+fn at(now: i64) -> Moment {
+    Moment {
+        now,
+        until: now + IDLE,
+    }
+}
+
+fn caller(name: &str, worker_type: WorkerType) -> Caller {
+    Caller {
+        token: TokenHash::of(name),
+        span: worker_type.into(),
+    }
+}
+
+/// Registers a worker whose token, display name and nickname are all `name`.
+async fn join(store: &dyn Store, name: &str, worker_type: WorkerType) -> Caller {
+    let caller = caller(name, worker_type);
+    store
+        .register(newcomer(caller, name), at(NOW))
+        .await
+        .unwrap();
+    caller
+}
+
+fn newcomer(caller: Caller, name: &str) -> NewWorker {
+    NewWorker {
+        caller,
+        display_name: name.into(),
+        nickname: name.into(),
+        progress: "Connected".into(),
+    }
+}
+
+async fn hybrid(store: &dyn Store, name: &str) -> Caller {
+    join(store, name, WorkerType::Hybrid).await
+}
+
+async fn claim(store: &dyn Store, caller: Caller) -> Result<Claimed, StoreError> {
+    store.claim(caller, at(NOW)).await
+}
+
+fn pairs(pairs: u64) -> Completion {
+    Completion {
+        pairs,
+        closes: true,
+        ..Completion::default()
+    }
+}
+
+fn hand_over(output: &str) -> Completion {
+    Completion {
+        output: Some(output.into()),
+        ..Completion::default()
+    }
+}
+
+/// Makes one test of each case, on stores that `$open` makes. It returns the store and whatever
+/// must live as long.
+macro_rules! conformance {
+    ($store:ident, $open:expr, $($aggregate:ident: [$($case:ident),* $(,)?])*) => {
+        mod $store {
+            $($(
+                #[tokio::test]
+                async fn $case() {
+                    let (store, _guard) = $open;
+                    let url = |chunk| format!("https://data.example.org/{chunk}.warc.wat.gz");
+                    store.add_chunks((1..=2).map(url).collect()).await.unwrap();
+                    super::$aggregate::$case(&*store).await;
+                }
+            )*)*
+        }
+    };
+}
+
+/// All cases, for one store.
+macro_rules! all_cases {
+    ($store:ident, $open:expr) => {
+        conformance! {
+            $store, $open,
+            jobs: [
+                claims_come_oldest_first,
+                attempts_are_counted,
+                a_worker_never_holds_two_jobs,
+                a_job_closes_once,
+                a_repeated_completion_counts_nothing,
+                a_completion_without_a_job_is_refused,
+                a_completion_that_names_another_job_is_refused,
+                a_refused_call_changes_nothing,
+                what_one_stage_hands_over_the_next_one_gets,
+                a_flagged_job_goes_back_and_keeps_its_input,
+                a_repeated_flag_counts_nothing,
+                a_hand_over_may_close,
+                chunks_are_added_once_and_numbered_on,
+                counters_follow_every_change,
+            ]
+            workers: [
+                names_are_unique_among_the_connected,
+                a_worker_that_leaves_gives_its_job_back,
+                silence_costs_the_worker_and_its_job,
+                any_call_moves_the_deadline,
+                who_is_late_is_unknown_before_the_reaper_comes,
+                a_token_counts_for_its_own_kind_only,
+                workers_are_listed_as_they_were_heard_last,
+                grace_moves_every_deadline,
+                a_closed_store_refuses,
+            ]
+            contributors: [
+                the_leaderboard_ranks_by_jobs_then_pairs,
+                each_stage_has_its_own_board,
+                points_come_back_oldest_first,
+            ]
+        }
+    };
+}
+
+all_cases!(sqlite, {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.db");
+    let store = cah_tracker::store::open(&format!("sqlite:{}", path.display())).unwrap();
+    (store, dir)
+});

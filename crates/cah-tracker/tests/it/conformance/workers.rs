@@ -1,0 +1,146 @@
+//! The connected workers and their deadlines.
+
+use cah_protocol::WorkerType;
+use cah_tracker::store::{Reaped, Store, StoreError};
+
+use super::{IDLE, NOW, at, caller, claim, hybrid, join, newcomer, pairs};
+
+fn is_unknown<T>(answer: &Result<T, StoreError>) -> bool {
+    matches!(answer, Err(StoreError::UnknownWorker))
+}
+
+pub(super) async fn names_are_unique_among_the_connected(store: &dyn Store) {
+    let first = hybrid(store, "otter").await;
+    let second = newcomer(caller("other", WorkerType::Hybrid), "otter");
+    let taken = store.register(second.clone(), at(NOW)).await;
+    assert!(matches!(taken, Err(StoreError::NameTaken)));
+    store.leave(first, at(NOW)).await.unwrap();
+    store.register(second, at(NOW)).await.unwrap();
+}
+
+pub(super) async fn a_worker_that_leaves_gives_its_job_back(store: &dyn Store) {
+    let worker = hybrid(store, "a").await;
+    claim(store, worker).await.unwrap();
+    store.leave(worker, at(NOW)).await.unwrap();
+    let counts = store.counts().await.unwrap();
+    assert_eq!(
+        (counts.open_at(0), counts.leased(), counts.workers),
+        (4, 0, 0)
+    );
+    assert!(is_unknown(&store.leave(worker, at(NOW)).await));
+    assert!(is_unknown(&claim(store, worker).await));
+}
+
+pub(super) async fn silence_costs_the_worker_and_its_job(store: &dyn Store) {
+    let (silent, idle) = (hybrid(store, "a").await, hybrid(store, "b").await);
+    claim(store, silent).await.unwrap();
+    assert_eq!(store.reap(NOW + IDLE - 1).await.unwrap(), Reaped::default());
+    store.beat(idle, None, at(NOW + 1)).await.unwrap();
+    let reaped = store.reap(NOW + IDLE).await.unwrap();
+    assert_eq!(
+        reaped,
+        Reaped {
+            workers: 1,
+            jobs: 1
+        }
+    );
+    let reaped = store.reap(NOW + IDLE + 1).await.unwrap();
+    assert_eq!(
+        reaped,
+        Reaped {
+            workers: 1,
+            jobs: 0
+        }
+    );
+    let counts = store.counts().await.unwrap();
+    assert_eq!(
+        (counts.open_at(0), counts.leased(), counts.workers),
+        (4, 0, 0)
+    );
+}
+
+pub(super) async fn any_call_moves_the_deadline(store: &dyn Store) {
+    let worker = hybrid(store, "a").await;
+    let mut now = NOW;
+    let mut later = || {
+        now += IDLE - 1;
+        at(now)
+    };
+    store.beat(worker, None, later()).await.unwrap();
+    store.beat(worker, Some("x".into()), later()).await.unwrap();
+    store.claim(worker, later()).await.unwrap();
+    store.complete(worker, pairs(1), later()).await.unwrap();
+    store.claim(worker, later()).await.unwrap();
+    store.flag(worker, later()).await.unwrap();
+    store.leave(worker, later()).await.unwrap();
+}
+
+pub(super) async fn who_is_late_is_unknown_before_the_reaper_comes(store: &dyn Store) {
+    let worker = hybrid(store, "a").await;
+    claim(store, worker).await.unwrap();
+    let late = at(NOW + IDLE);
+    assert!(is_unknown(&store.beat(worker, None, late).await));
+    assert!(is_unknown(&store.claim(worker, late).await));
+    assert!(is_unknown(&store.complete(worker, pairs(1), late).await));
+    assert!(is_unknown(&store.leave(worker, late).await));
+    assert_eq!(store.counts().await.unwrap().closed, 0);
+    assert_eq!(store.reap(NOW + IDLE).await.unwrap().jobs, 1);
+}
+
+pub(super) async fn a_token_counts_for_its_own_kind_only(store: &dyn Store) {
+    join(store, "a", WorkerType::Gpu).await;
+    let pretender = caller("a", WorkerType::Hybrid);
+    assert!(is_unknown(&claim(store, pretender).await));
+    assert!(is_unknown(&store.beat(pretender, None, at(NOW)).await));
+}
+
+pub(super) async fn workers_are_listed_as_they_were_heard_last(store: &dyn Store) {
+    for name in ["a", "b", "c"] {
+        hybrid(store, name).await;
+    }
+    let worker = caller("b", WorkerType::Hybrid);
+    claim(store, worker).await.unwrap();
+    store.complete(worker, pairs(1), at(NOW)).await.unwrap();
+    claim(store, worker).await.unwrap();
+    let progress = Some("1 / 2".to_owned());
+    store.beat(worker, progress, at(NOW + 9)).await.unwrap();
+
+    let listed = store.workers(2).await.unwrap();
+    let names: Vec<_> = listed.iter().map(|w| w.display_name.as_str()).collect();
+    assert_eq!(names, ["a", "b"]);
+    let span = WorkerType::Hybrid.into();
+    let view = store.worker(span, "b".into()).await.unwrap().unwrap();
+    assert_eq!(view, listed[1]);
+    assert_eq!((view.number, view.jobs_completed), (Some(2), 1));
+    assert_eq!(
+        (view.progress.as_str(), view.nickname.as_str()),
+        ("1 / 2", "b")
+    );
+    assert_eq!((view.first_seen, view.last_seen), (NOW, NOW + 9));
+
+    let other = WorkerType::Gpu.into();
+    assert_eq!(store.worker(other, "b".into()).await.unwrap(), None);
+    assert_eq!(store.worker(span, "z".into()).await.unwrap(), None);
+}
+
+pub(super) async fn grace_moves_every_deadline(store: &dyn Store) {
+    let worker = hybrid(store, "a").await;
+    store.grant_grace(NOW + 10 * IDLE).await.unwrap();
+    assert_eq!(store.reap(NOW + 9 * IDLE).await.unwrap(), Reaped::default());
+    store.beat(worker, None, at(NOW + 9 * IDLE)).await.unwrap();
+    assert_eq!(store.reap(NOW + 10 * IDLE).await.unwrap().workers, 1);
+}
+
+pub(super) async fn a_closed_store_refuses(store: &dyn Store) {
+    let worker = hybrid(store, "a").await;
+    store.ping().await.unwrap();
+    store.close().await;
+    store.close().await;
+    let is_down = |error: StoreError| matches!(error, StoreError::Unavailable(_));
+    assert!(is_down(store.ping().await.unwrap_err()));
+    assert!(is_down(claim(store, worker).await.unwrap_err()));
+    assert!(is_down(
+        store.beat(worker, None, at(NOW)).await.unwrap_err()
+    ));
+    assert!(is_down(store.counts().await.unwrap_err()));
+}

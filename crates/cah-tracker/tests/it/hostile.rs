@@ -1,0 +1,261 @@
+//! Input that means no good: a 4xx in plain words, and nothing changed.
+
+use serde_json::{Value, json};
+
+use crate::{
+    app::{Answer, TestApp, answer},
+    recount,
+};
+
+const CALLS: &[&str] = &[
+    "/api/validateWorker",
+    "/api/newJob",
+    "/api/updateProgress",
+    "/api/markAsDone",
+    "/api/gpuInvalidDownload",
+    "/api/bye",
+];
+
+/// Refused in plain words: one line, no quotation of the body, nothing of the inside.
+fn refused(answer: &Answer) {
+    assert!(answer.status.is_client_error(), "{answer:?}");
+    let text = &answer.text;
+    assert!(
+        !text.is_empty() && text.len() < 200 && !text.contains('\n'),
+        "{text}"
+    );
+    for word in [
+        "serde",
+        "sqlite",
+        "rusqlite",
+        "panicked",
+        "src/",
+        "line 1 column",
+    ] {
+        assert!(!text.to_lowercase().contains(word), "{text}");
+    }
+}
+
+/// A tracker whose one worker holds a job, and a way to see that nothing changed.
+async fn watched() -> (TestApp, crate::app::TestWorker, Value) {
+    let app = TestApp::start(1).await;
+    let worker = app.join("ada", "HYBRID").await;
+    app.new_job(&worker).await.json();
+    let before = state(&app, &worker.display_name).await;
+    (app, worker, before)
+}
+
+async fn state(app: &TestApp, name: &str) -> Value {
+    let worker = app.get(&format!("/worker/hybrid/{name}/data")).await.json();
+    json!([
+        app.get("/data").await.json(),
+        worker,
+        app.open_jobs("HYBRID").await
+    ])
+}
+
+#[tokio::test]
+async fn bodies_that_are_no_calls() {
+    let (app, worker, before) = watched().await;
+    let deep = "[".repeat(100_000);
+    let token = &worker.token;
+    let bodies: Vec<Vec<u8>> = vec![
+        b"".to_vec(),
+        b"   ".to_vec(),
+        b"null".to_vec(),
+        b"[]".to_vec(),
+        b"{".to_vec(),
+        b"\xff\xfe".to_vec(),
+        b"{\"token\": \"\xff\"}".to_vec(),
+        b"{}".to_vec(),
+        b"{\"token\": null}".to_vec(),
+        b"{\"token\": 7}".to_vec(),
+        b"{\"token\": \"\"}".to_vec(),
+        b"{\"token\": \"' OR 1=1 --\"}".to_vec(),
+        b"{\"token\": \"\\u0000\"}".to_vec(),
+        b"{\"token\": \"\\ud800\"}".to_vec(),
+        deep.clone().into_bytes(),
+        format!("{{\"token\": {deep}").into_bytes(),
+        format!("{{\"token\": \"{token}\", \"type\": \"TPU\"}}").into_bytes(),
+        format!("{{\"token\": \"{token}\", \"type\": 7}}").into_bytes(),
+        format!("token={token}").into_bytes(),
+    ];
+    for call in CALLS {
+        for body in &bodies {
+            let answer = app.post_bytes(call, body.clone()).await;
+            // A token that is no worker's is a plain question to validateWorker.
+            if !answer.is(200, "False") {
+                refused(&answer);
+            }
+        }
+        refused(&app.get(call).await);
+        let huge = app.post_bytes(call, vec![b' '; 3 << 20]).await;
+        assert!(huge.is(413, "The body of the request is larger than 2 MiB."));
+    }
+    assert_eq!(state(&app, &worker.display_name).await, before);
+    recount::check(&app.db());
+}
+
+#[tokio::test]
+async fn values_that_make_no_sense() {
+    let (app, worker, before) = watched().await;
+    let counts = [
+        json!(-1),
+        json!(1.5),
+        json!("7"),
+        json!(true),
+        json!([7]),
+        json!({"count": 7}),
+        json!(1_000_001),
+        json!(u64::MAX),
+        json!(1e300),
+    ];
+    for count in counts {
+        let answer = app
+            .post("/api/markAsDone", worker.body(json!({"count": count})))
+            .await;
+        refused(&answer);
+        assert_eq!(
+            answer.text,
+            "`count` must be a whole number from 0 to 1000000."
+        );
+    }
+    let progresses = [
+        json!(null),
+        json!(7),
+        json!("a\u{0}b"),
+        json!("two\nlines"),
+        json!("\u{1b}[31m"),
+        json!("x".repeat(1_001)),
+        json!("x".repeat(1 << 20)),
+    ];
+    for progress in progresses {
+        refused(
+            &app.post(
+                "/api/updateProgress",
+                worker.body(json!({"progress": progress})),
+            )
+            .await,
+        );
+    }
+    assert_eq!(state(&app, &worker.display_name).await, before);
+    let longest = "ж".repeat(1_000);
+    assert!(app.progress(&worker, &longest).await.is(200, "success"));
+}
+
+#[tokio::test]
+async fn results_keep_their_limits() {
+    let app = TestApp::start(1).await;
+    let worker = app.join("ada", "CPU").await;
+    app.new_job(&worker).await.json();
+    for url in [json!(7), json!("a\u{0}b"), json!("x".repeat((1 << 20) + 1))] {
+        refused(
+            &app.post("/api/markAsDone", worker.body(json!({"url": url})))
+                .await,
+        );
+    }
+    let most = worker.body(json!({"url": "x".repeat(1 << 20)}));
+    assert!(app.post("/api/markAsDone", most).await.is(200, "success"));
+    recount::check(&app.db());
+}
+
+#[tokio::test]
+async fn nicknames_that_are_none() {
+    let app = TestApp::start(1).await;
+    let long = "x".repeat(129);
+    for query in [
+        "?nickname=a%00b",
+        "?nickname=a%0Ab",
+        "?nickname=%ff%fe",
+        "?nickname=a&type=",
+        "?nickname=a&type=TPU",
+        "?nickname=a&type=hybridish",
+        &format!("?nickname={long}"),
+        &format!("?nickname={}", "x".repeat(60_000)),
+    ] {
+        refused(&app.get(&format!("/api/new{query}")).await);
+    }
+    refused(&app.get("/api/jobCount?type=%ff").await);
+    refused(&app.get("/api/getUploadAddress?type=none").await);
+    assert_eq!(app.get("/data").await.json()["total_connected_workers"], 0);
+    let most = app
+        .get(&format!("/api/new?nickname={}", "%D0%B6".repeat(128)))
+        .await;
+    assert_eq!(most.status, 200);
+}
+
+#[tokio::test]
+async fn who_gives_no_nickname_is_anonymous() {
+    let app = TestApp::start(1).await;
+    for query in ["", "?nickname=", "?nickname=%20%20"] {
+        let joined = app.get(&format!("/api/new{query}")).await.json();
+        let name = joined["display_name"].as_str().unwrap();
+        let worker = app.get(&format!("/worker/hybrid/{name}/data")).await.json();
+        assert_eq!(worker["user_nickname"], "anonymous");
+    }
+}
+
+#[tokio::test]
+async fn addresses_that_lead_nowhere() {
+    let app = TestApp::start(1).await;
+    for path in [
+        "/worker/tpu/calm-otter-123/data",
+        "/worker/hybrid/%ff/data",
+        "/worker/hybrid/..%2f..%2fetc%2fpasswd/data",
+        "/worker/hybrid/'%20OR%201=1/data",
+        "/no/such/page",
+        "/assets/../Cargo.toml",
+        "/.git/config",
+    ] {
+        refused(&app.get(path).await);
+    }
+    let wrong_method = answer(app.client().delete(app.url("/api/new"))).await;
+    assert!(wrong_method.is(405, "This address exists, but not for this HTTP method."));
+}
+
+#[tokio::test]
+async fn a_host_header_is_only_believed_where_it_is_a_host() {
+    let app = TestApp::start(1).await;
+    let ask = |host: &'static str| {
+        answer(
+            app.client()
+                .get(app.url("/api/getUploadAddress"))
+                .header("host", host),
+        )
+    };
+    assert!(
+        ask("tracker.example.org:81")
+            .await
+            .is(200, "http://tracker.example.org:81/staging/")
+    );
+    let own = app.url("/staging/");
+    for host in ["a/b", "user@host", "a b", "host?x", ""] {
+        let answer = ask(host).await;
+        assert!(
+            answer.is(200, &own) || answer.status == 400,
+            "{host}: {answer:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_down_is_a_503() {
+    let (app, worker, _) = watched().await;
+    app.store.close().await;
+    let text = "The tracker's store is not available at the moment. Please try again later.";
+    for call in CALLS {
+        let body = worker.body(json!({"count": 1, "progress": "x"}));
+        let answer = app.post(call, body).await;
+        assert!(answer.is(503, text), "{call}: {answer:?}");
+    }
+    for path in [
+        "/api/new?nickname=a",
+        "/api/jobCount",
+        "/data",
+        "/",
+        "/healthz",
+    ] {
+        let answer = app.get(path).await;
+        assert!(answer.is(503, text), "{path}: {answer:?}");
+    }
+}

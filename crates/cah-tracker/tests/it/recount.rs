@@ -1,0 +1,87 @@
+//! Counts every row and compares with the counters that the tracker keeps.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+/// Each query yields what must be the same twice.
+const EQUALITIES: &[(&str, &str)] = &[
+    (
+        "open jobs by stage",
+        "SELECT (SELECT group_concat(open, ' ') FROM stages),
+                (SELECT group_concat(n, ' ') FROM (SELECT count(number) AS n FROM stages
+                 LEFT JOIN jobs ON jobs.stage = stages.stage AND state = 0
+                 GROUP BY stages.stage ORDER BY stages.stage))",
+    ),
+    (
+        "leased jobs by stage",
+        "SELECT (SELECT group_concat(leased, ' ') FROM stages),
+                (SELECT group_concat(n, ' ') FROM (SELECT count(number) AS n FROM stages
+                 LEFT JOIN jobs ON jobs.stage = stages.stage AND state = 1
+                 GROUP BY stages.stage ORDER BY stages.stage))",
+    ),
+    (
+        "leases on leased jobs, with the attempt that the job is at",
+        "SELECT (SELECT sum(leased) FROM stages),
+                (SELECT count(*) FROM leases JOIN jobs USING (number)
+                 WHERE state = 1 AND attempt = attempts)",
+    ),
+    (
+        "all leases",
+        "SELECT (SELECT sum(leased) FROM stages), (SELECT count(*) FROM leases)",
+    ),
+    (
+        "jobs",
+        "SELECT (SELECT jobs FROM totals), (SELECT count(*) FROM jobs)",
+    ),
+    (
+        "two jobs a chunk",
+        "SELECT (SELECT count(*) FROM jobs), (SELECT 2 * count(*) FROM chunks)",
+    ),
+    (
+        "closed jobs",
+        "SELECT (SELECT closed FROM totals), (SELECT count(*) FROM jobs WHERE state = 2)",
+    ),
+    (
+        "closed jobs by contributor",
+        "SELECT (SELECT closed FROM totals), (SELECT coalesce(sum(closed), 0) FROM boards)",
+    ),
+    (
+        "completions by contributor",
+        "SELECT (SELECT coalesce(sum(jobs), 0) FROM boards), (SELECT count(*) FROM completions)",
+    ),
+    (
+        "pairs by contributor",
+        "SELECT (SELECT pairs FROM totals), (SELECT coalesce(sum(pairs), 0) FROM boards)",
+    ),
+    (
+        "pairs by job",
+        "SELECT (SELECT pairs FROM totals), (SELECT coalesce(sum(pairs), 0) FROM completions)",
+    ),
+    (
+        "closed jobs whose last stage was accepted",
+        "SELECT (SELECT closed FROM totals),
+                (SELECT count(DISTINCT number) FROM jobs JOIN completions USING (number)
+                 WHERE state = 2)",
+    ),
+    (
+        "closed jobs that were finished at the last stage twice",
+        "SELECT 0, (SELECT count(*) FROM (SELECT number FROM completions WHERE stage = 1
+                    GROUP BY number HAVING count(*) > 1))",
+    ),
+];
+
+/// Fails where a counter differs from the rows.
+pub(crate) fn check(path: &Path) {
+    let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    for (what, query) in EQUALITIES {
+        let (kept, counted): (rusqlite::types::Value, rusqlite::types::Value) = db
+            .query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap();
+        assert_eq!(kept, counted, "{what}");
+    }
+    let sound: String = db
+        .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(sound, "ok");
+}
