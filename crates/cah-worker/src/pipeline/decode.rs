@@ -1,0 +1,77 @@
+//! Downloaded images → what the model sees.
+
+use bytes::Bytes;
+use cah_clip::{DecodeError, ImageFormat, Pixels, decode};
+use cah_dataset::ImageSize;
+use cah_protocol::Outcome;
+use futures::StreamExt;
+use tokio::sync::mpsc;
+
+use super::{Run, extract::Numbered, fetch::Downloaded, hand_over, receive};
+use crate::{Step, WorkerError};
+
+/// A candidate whose image was fetched and decoded. The decoded image is not kept: it is
+/// many times larger than the bytes, and only the few that become pairs need it again.
+pub(super) struct Sample {
+    pub(super) of: Numbered,
+    pub(super) bytes: Bytes,
+    pub(super) size: ImageSize,
+    pub(super) format: ImageFormat,
+}
+
+impl Run {
+    pub(super) async fn decode(
+        self,
+        images: mpsc::Receiver<Downloaded>,
+        next: mpsc::Sender<(Sample, Pixels)>,
+    ) -> Result<(), WorkerError> {
+        let mut samples = receive(images)
+            .map(|image| {
+                let run = self.clone();
+                self.parts.pool.run(move || run.sample(image))
+            })
+            .buffered(2 * self.parts.pool.width())
+            .boxed();
+        while let Some(sample) = samples.next().await {
+            let Some(sample) = sample else { continue };
+            if !hand_over(&next, sample).await {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn sample(&self, image: Downloaded) -> Option<(Sample, Pixels)> {
+        let _busy = self.progress.enter(Step::Decode, 1);
+        match decode(&image.bytes, &self.parts.limits) {
+            Ok(decoded) => {
+                let pixels = self.parts.model.preprocess(&decoded.image);
+                let sample = Sample {
+                    size: ImageSize {
+                        width: decoded.original_width,
+                        height: decoded.original_height,
+                    },
+                    format: decoded.format,
+                    of: image.of,
+                    bytes: image.bytes,
+                };
+                Some((sample, pixels))
+            }
+            Err(error) => {
+                tracing::debug!(url = image.of.candidate.url, %error, "not decoded");
+                self.progress.end(failed(&error));
+                None
+            }
+        }
+    }
+}
+
+/// The outcome of a candidate whose image is not usable.
+fn failed(error: &DecodeError) -> Outcome {
+    match error {
+        DecodeError::TooSmall { .. } => Outcome::ImageTooSmall,
+        DecodeError::UnknownFormat => Outcome::UnknownFormat,
+        DecodeError::TooManyPixels { .. } => Outcome::TooManyPixels,
+        DecodeError::Damaged { .. } => Outcome::ImageDamaged,
+    }
+}
