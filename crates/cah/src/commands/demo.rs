@@ -1,0 +1,179 @@
+//! `cah demo`: the whole system on one machine, on a web whose truth is known.
+
+use std::{io::Cursor, net::SocketAddr, path::PathBuf, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use cah_dataset::Store;
+use cah_demo::{MiniWeb, ServedWeb};
+use cah_tracker::{RunningTracker, Tracker, import_wat_paths, store};
+use cah_worker::{Pipeline, PipelineConfig, Stop, volunteer};
+use crawlingathome::{ClientConfig, HybridClient};
+use futures::TryStreamExt;
+
+use super::tracker::read_list;
+use crate::{
+    assets,
+    display::Display,
+    report::{Report, Table},
+    stopping::{self, or_interrupted},
+};
+
+/// The deadline of a request: generous for a busy machine, short enough to give up on the web's
+/// endless answers.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Run the whole system on a small web of its own, and check the result against the truth.
+///
+/// Starts a web of a few hundred pages on loopback whose images and captions are known to match
+/// or not, a tracker with that web's WAT files as jobs, and a hybrid worker that works them
+/// through; then compares what the worker kept with what it should have kept.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The dataset's folder, or s3://bucket/prefix; it must not hold a dataset yet
+    /// [default: demo-dataset, numbered if that is there]
+    #[arg(long, value_name = "DIR_OR_URL")]
+    out: Option<String>,
+
+    /// Keep tracker and dashboard up afterwards, until Ctrl-C
+    #[arg(long)]
+    serve: bool,
+
+    /// The address of tracker and dashboard; port 0 takes any free one
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS:PORT")]
+    listen: SocketAddr,
+
+    /// Write the table to this file as JSON, too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+
+    /// Another seed makes another web
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    seed: u64,
+}
+
+pub(crate) async fn run(args: Args) -> Result<()> {
+    let demo = or_interrupted("the demo leaves an incomplete dataset", play(&args));
+    let tracker = demo.await?;
+    if args.serve {
+        println!("\nThe dashboard stays at {} until Ctrl-C.", tracker.url());
+        stopping::signal().await;
+    }
+    Ok(tracker.stop().await?)
+}
+
+/// Plays the whole demo; the tracker still runs afterwards.
+async fn play(args: &Args) -> Result<RunningTracker> {
+    let out = match &args.out {
+        Some(out) => out.clone(),
+        None => free_folder()?,
+    };
+    let dataset = empty_store(&out).await?;
+    eprintln!("Drawing the images of the mini web …");
+    let config = cah_demo::Config {
+        seed: args.seed,
+        ..cah_demo::Config::default()
+    };
+    let web = MiniWeb::build(config)?.serve().await?;
+    let tracker = tracker(args.listen, &web).await?;
+    eprintln!("Tracker and dashboard: {}", tracker.url());
+
+    let display = Display::new(Some(2 * web.wat_paths().len() as u64));
+    let report = Report::new(display.clone());
+    let pipeline = pipeline(&web).await?;
+    let url = tracker.url();
+    let connect = || HybridClient::connect(ClientConfig::new(&url, "demo"));
+    volunteer(
+        connect,
+        &pipeline,
+        &dataset,
+        None,
+        &Stop::default(),
+        &report,
+    )
+    .await?;
+    display.clear();
+
+    let table = judge(&report, &web, &dataset).await?;
+    table.print(&out);
+    table.write_json(args.json.as_deref())?;
+    web.stop().await;
+    Ok(tracker)
+}
+
+/// A tracker on its embedded database, with the web's shards as jobs.
+async fn tracker(listen: SocketAddr, web: &ServedWeb) -> Result<RunningTracker> {
+    let folder = tempfile::Builder::new().prefix("cah-demo-").tempdir()?;
+    // The operating system clears its folder for temporary files; until then the database can be
+    // looked at, and the tracker may still be serving from it when this function ends.
+    let database = folder.keep().join("tracker.db");
+    let store = store::open(&format!("sqlite:{}", database.display()))?;
+    let list = read_list(&web.wat_paths_url()).await?;
+    import_wat_paths(&*store, Cursor::new(list), &web.base_url()).await?;
+    let listener = tokio::net::TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("cannot listen on {listen}; is the port taken?"))?;
+    let config = cah_tracker::Config {
+        project: "Crawling@Home demo".into(),
+        ..cah_tracker::Config::default()
+    };
+    Ok(Tracker::new(store, config)?.start(listener).await?)
+}
+
+/// A pipeline with the toy model that may reach the mini web, and that alone.
+async fn pipeline(web: &ServedWeb) -> Result<Pipeline> {
+    let hosts = web.hosts().into_iter();
+    let port_of_the_url = 0;
+    let mut config = PipelineConfig {
+        fetch: cah_fetch::Config {
+            deadline: DEADLINE,
+            // One machine plays all the hosts, and it is ours: no need to go easy on it.
+            per_host: 64,
+            host_delay: Duration::ZERO,
+            allow_private_addresses: true,
+            hosts: hosts
+                .map(|(name, address)| (name, vec![(address, port_of_the_url).into()]))
+                .collect(),
+            name_servers: cah_fetch::NameServers::None,
+            ..cah_fetch::Config::default()
+        },
+        ..PipelineConfig::default()
+    };
+    config.rules.detector = Some(assets::language_detector()?.into());
+    Ok(Pipeline::new(
+        config,
+        assets::model(assets::TINY_CLIP).await?,
+    )?)
+}
+
+/// Compares what lies in the dataset with the truth.
+async fn judge(report: &Report, web: &ServedWeb, dataset: &Store) -> Result<Table> {
+    let mut kept = Vec::new();
+    for shard in report.shards() {
+        kept.extend(dataset.captions(shard).await?);
+    }
+    let truth = web.truth();
+    let score = truth.score(kept.iter().map(|pair| (&pair.url, &pair.text)));
+    Ok(report.table().judged(&score, truth.expected_counts()))
+}
+
+async fn empty_store(out: &str) -> Result<Store> {
+    let store = Store::open(out).await?;
+    if store.manifests().try_next().await?.is_some() {
+        bail!("{out} holds a dataset already; name an empty folder with --out");
+    }
+    Ok(store)
+}
+
+/// The first of demo-dataset, demo-dataset-2, … that is not there.
+fn free_folder() -> Result<String> {
+    let names = std::iter::once("demo-dataset".to_owned())
+        .chain((2..).map(|number| format!("demo-dataset-{number}")));
+    for name in names {
+        match std::fs::exists(&name) {
+            Ok(true) => {}
+            Ok(false) => return Ok(name),
+            Err(error) => return Err(error).context("cannot look for a free folder"),
+        }
+    }
+    unreachable!("there is always a next number")
+}

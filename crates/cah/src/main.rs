@@ -1,0 +1,34 @@
+//! The command `cah`: flags become settings, settings go into a call. The work is done in the
+//! libraries of this workspace.
+
+// The command is the one place that talks to a terminal; the libraries log.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod assets;
+mod cli;
+mod commands;
+mod display;
+mod report;
+mod settings;
+mod stopping;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    display::init_logs(&cli.log);
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            display::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn run(cli: cli::Cli) -> anyhow::Result<()> {
+    cli.command.run().await
+}
