@@ -1,0 +1,287 @@
+//! What the tests share: the binary, processes that end with the test, a mini web, a dataset.
+
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use cah_dataset::{Manifest, Store};
+use cah_demo::{Config, MiniWeb, ServedWeb};
+use futures::TryStreamExt;
+
+/// Longer than anything here takes on a busy machine; a wait that ends with it is a failure.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+
+/// The binary that cargo built beside these tests.
+pub(crate) fn cah() -> Command {
+    let tests = std::env::current_exe().unwrap();
+    let binary = tests.parent().unwrap().parent().unwrap().join("cah");
+    assert!(
+        binary.exists(),
+        "{} is not built; run `cargo build --bin cah`, or all tests with ./test",
+        binary.display()
+    );
+    let mut command = Command::new(binary);
+    command.env_remove("RUST_BACKTRACE").env("CAH_LOG", "warn");
+    command
+}
+
+/// Runs a command to its end.
+pub(crate) fn finish(command: &mut Command) -> Output {
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.wait_with_output().unwrap()
+}
+
+/// Runs a command that has to succeed; returns what it printed.
+pub(crate) fn succeed(command: &mut Command) -> String {
+    let output = finish(command);
+    assert!(
+        output.status.success(),
+        "{command:?} failed\n{}\n{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs a command that has to fail; returns what it printed on stderr.
+pub(crate) fn fail(command: &mut Command) -> String {
+    let output = finish(command);
+    assert!(!output.status.success(), "{command:?} succeeded");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+/// A process that is killed when the test is over.
+pub(crate) struct Process(Child);
+
+impl Process {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null());
+        Self(child.spawn().unwrap())
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
+    /// Sends a signal such as `INT`.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.0.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &id]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Waits for the end of the process.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the process does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Waits until `ready` gives something.
+pub(crate) async fn until<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut ready: impl FnMut() -> F,
+) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(value) = ready().await {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "{what}: waited in vain");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A small web; `pages` decides how long its shards take.
+pub(crate) async fn web(pages: usize) -> ServedWeb {
+    let config = Config {
+        pages,
+        ..Config::default()
+    };
+    MiniWeb::build(config).unwrap().serve().await.unwrap()
+}
+
+/// The flags that let a worker reach the mini web, with the toy model.
+pub(crate) fn flags(web: &ServedWeb) -> Vec<String> {
+    let fixed = [
+        "--model=tiny-clip",
+        "--allow-private-addresses",
+        "--host-delay=0",
+        "--per-host=64",
+        "--timeout=5",
+    ];
+    let hosts = web.hosts().into_iter();
+    let hosts = hosts.map(|(name, address)| format!("--host={name}={address}"));
+    fixed.map(String::from).into_iter().chain(hosts).collect()
+}
+
+/// The absolute URLs of the web's WAT files.
+pub(crate) fn wats(web: &ServedWeb) -> Vec<String> {
+    let base = web.base_url();
+    let paths = web.wat_paths().iter();
+    paths.map(|path| format!("{base}{path}")).collect()
+}
+
+/// A tracker in a process of its own.
+pub(crate) struct Tracker {
+    process: Process,
+    address: SocketAddr,
+    database: PathBuf,
+    idle_timeout: u64,
+}
+
+impl Tracker {
+    /// Imports the web's shards and serves them.
+    pub(crate) async fn start(folder: &Path, web: &ServedWeb, idle_timeout: u64) -> Self {
+        let database = folder.join("tracker.db");
+        import(&database, web);
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        let process = serve(&database, address, idle_timeout);
+        let tracker = Self {
+            process,
+            address,
+            database,
+            idle_timeout,
+        };
+        tracker.answers().await;
+        tracker
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again after a kill.
+    pub(crate) async fn restart(&mut self) {
+        self.process = serve(&self.database, self.address, self.idle_timeout);
+        self.answers().await;
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub(crate) fn stop(&mut self) -> ExitStatus {
+        self.process.signal("TERM");
+        self.process.wait()
+    }
+
+    /// The dashboard's numbers.
+    pub(crate) async fn data(&self) -> serde_json::Value {
+        get(&format!("{}/data", self.url()))
+            .await
+            .expect("the tracker answers")
+    }
+
+    /// Jobs that are open.
+    pub(crate) async fn open_jobs(&self) -> u64 {
+        let url = format!("{}/api/jobCount?type=HYBRID", self.url());
+        get(&url).await.unwrap().as_u64().unwrap()
+    }
+
+    async fn answers(&self) {
+        let url = format!("{}/data", self.url());
+        until("the tracker's first answer", || async { get(&url).await }).await;
+    }
+}
+
+fn import(database: &Path, web: &ServedWeb) {
+    succeed(
+        cah()
+            .args(["tracker", "import", "--store", &sqlite(database)])
+            .args(["--wat-paths", &web.wat_paths_url()])
+            .args(["--base-url", &web.base_url()]),
+    );
+}
+
+fn serve(database: &Path, address: SocketAddr, idle_timeout: u64) -> Process {
+    Process::start(
+        cah()
+            .args(["tracker", "serve", "--store", &sqlite(database)])
+            .args(["--listen", &address.to_string()])
+            .args(["--idle-timeout", &idle_timeout.to_string()])
+            .stderr(Stdio::null()),
+    )
+}
+
+pub(crate) fn sqlite(path: &Path) -> String {
+    format!("sqlite:{}", path.display())
+}
+
+async fn get(url: &str) -> Option<serde_json::Value> {
+    reqwest::get(url).await.ok()?.json().await.ok()
+}
+
+/// A worker in a process of its own.
+pub(crate) fn worker(tracker: &str, web: &ServedWeb, out: &Path, more: &[&str]) -> Command {
+    let mut command = cah();
+    command
+        .args(["worker", "--tracker", tracker, "--nickname", "e2e"])
+        .arg("--out")
+        .arg(out)
+        .args(flags(web).iter().filter(|flag| !is_given(flag, more)))
+        .args(more);
+    command
+}
+
+/// Whether `flags` has a value of its own for this flag.
+fn is_given(flag: &str, flags: &[&str]) -> bool {
+    let name = |flag: &str| flag.split('=').next().map(String::from);
+    flags.iter().any(|given| name(given) == name(flag))
+}
+
+/// The manifests of a dataset by shard; each is checked: outcomes add up to candidates, files are
+/// there and as long as it says.
+pub(crate) async fn manifests(out: &Path) -> BTreeMap<u64, Manifest> {
+    let store = Store::open(out.to_str().unwrap()).await.unwrap();
+    let manifests: Vec<Manifest> = store.manifests().try_collect().await.unwrap();
+    for manifest in &manifests {
+        assert_eq!(manifest.outcomes.candidates(), manifest.candidates);
+        for (name, entry) in &manifest.files {
+            let length = std::fs::metadata(out.join(name)).unwrap().len();
+            assert_eq!(length, entry.size, "{name}");
+        }
+    }
+    manifests.into_iter().map(|m| (m.number, m)).collect()
+}
+
+/// What identifies the content of a dataset: the digest of each file but the manifests.
+pub(crate) fn content(manifests: &BTreeMap<u64, Manifest>) -> BTreeMap<String, String> {
+    let files = manifests.values().flat_map(|manifest| &manifest.files);
+    files
+        .map(|(name, entry)| (name.clone(), entry.sha256.clone()))
+        .collect()
+}

@@ -1,0 +1,11 @@
+//! The program as its users run it: processes, sockets, files and signals.
+
+#![cfg(unix)]
+
+mod bad_input;
+mod demo;
+mod faults;
+mod harness;
+mod run;
+mod signals;
+mod wat;

@@ -1,0 +1,122 @@
+"""The tracker's first page in a real browser, while the demo's dataset stands behind it."""
+
+import os
+import re
+import socket
+import subprocess
+import time
+import urllib.parse
+import urllib.request
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+HOSTILE = "<script>document.title='owned'</script>"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(url, process, seconds=180):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the program ended early"
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return answer.read().decode()
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"{url} does not answer")
+
+
+@pytest.fixture(scope="module")
+def tracker(tmp_path_factory):
+    """A tracker whose demo is over: all shards closed, one contributor, one hostile worker."""
+    folder = tmp_path_factory.mktemp("demo")
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    table = folder / "table.json"
+    command = [os.environ["CAH_BIN"], "demo", "--serve", "--listen", f"127.0.0.1:{port}"]
+    command += ["--out", str(folder / "out"), "--json", str(table)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        wait_for(f"{url}/data", process)
+        deadline = time.monotonic() + 300
+        while not table.exists():
+            assert process.poll() is None and time.monotonic() < deadline, "the demo does not end"
+            time.sleep(0.1)
+        nickname = urllib.parse.quote(HOSTILE)
+        wait_for(f"{url}/api/new?nickname={nickname}&type=HYBRID", process)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+    assert process.returncode == 0, "the tracker ends cleanly when it is asked to"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=os.environ["CAH_CHROMIUM"],
+            args=[
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-quic",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+            ],
+        )
+        yield browser
+        browser.close()
+
+
+def opened(browser, url, **context):
+    """A page that fails the test when anything in it is refused or breaks."""
+    page = browser.new_context(**context).new_page()
+    problems = []
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(url)
+    return page, problems
+
+
+def test_the_first_page_tells_how_far_it_is(browser, tracker):
+    page, problems = opened(browser, tracker)
+    text = page.inner_text("body")
+    assert re.search(r"\b4\b", text) and "demo" in text
+    assert "Finished" in text or "100" in text
+    assert problems == []
+
+
+def test_hostile_nicknames_are_text(browser, tracker):
+    page, problems = opened(browser, tracker)
+    assert page.title() != "owned"
+    assert page.locator("script:not([src])").count() == 0
+    assert problems == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone_in_light_and_dark(browser, tracker, scheme):
+    page, problems = opened(
+        browser, tracker, viewport={"width": 375, "height": 720}, color_scheme=scheme
+    )
+    overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    assert overflow <= 0
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    brightness = sum(int(part) for part in re.findall(r"\d+", background)[:3])
+    assert (brightness > 384) == (scheme == "light")
+    assert problems == []
+
+
+def test_nothing_comes_from_elsewhere(browser, tracker):
+    page = browser.new_page()
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(tracker)
+    assert asked and all(url.startswith(tracker) for url in asked)
