@@ -19,6 +19,8 @@ pub(crate) fn classify(error: &reqwest::Error, url: &Url) -> FetchError {
     if error.is_builder() {
         let url = shorten(url.as_str());
         FetchError::InvalidUrl { url, reason }
+    } else if !error.is_connect() && causes(error).any(is_not_http) {
+        FetchError::NotHttp { host, reason }
     } else if !error.is_connect() {
         FetchError::Transfer { host, reason }
     } else if error.is_timeout() {
@@ -38,6 +40,13 @@ pub(crate) fn host_of(url: &Url) -> String {
 fn reason(error: &reqwest::Error) -> String {
     let root = causes(error).last().map(ToString::to_string);
     shorten(&root.unwrap_or_default())
+}
+
+/// A head that no parser reads, however often it is sent.
+fn is_not_http(cause: &(dyn Error + 'static)) -> bool {
+    cause
+        .downcast_ref::<hyper::Error>()
+        .is_some_and(hyper::Error::is_parse)
 }
 
 /// A TCP connection that fails carries the system's error; what fails after it and before the

@@ -25,14 +25,17 @@ pub struct Config {
     /// Which opt-outs are honoured. All of them by default.
     pub opt_outs: OptOuts,
 
-    /// Requests that are in flight at once, over all hosts. Each takes a socket: more than the
-    /// process may open files end as [`Connect`](crate::FetchError::Connect).
+    /// Requests that are in flight at once, over all hosts. Each takes a socket:
+    /// [`Fetcher::new`](crate::Fetcher::new) raises the process's soft limit of open files to
+    /// what that needs, and says so if the hard limit is lower.
     pub in_flight: usize,
     /// Requests that are in flight at once at one host.
     pub per_host: usize,
     /// The least time between two requests' starts at one host.
     pub host_delay: Duration,
-    /// The longest time that one fetch queues for politeness, over all its hops.
+    /// The longest time that one fetch queues for politeness, over all its hops. Whoever gets no
+    /// turn within it ends as [`TimedOut`](crate::FetchError::TimedOut) while
+    /// [`Queueing`](crate::Stage::Queueing), without a request.
     pub queue_limit: Duration,
 
     /// The longest time from a fetch's first turn to its last byte, redirects and retries included.
@@ -127,6 +130,19 @@ pub enum ConfigError {
     /// A further agent's name is not a token.
     #[error("agent `{0}` is not a name of letters, digits, `-`, `_` and `.`")]
     Agent(String),
+    /// The process may not open as many files as the requests in flight need.
+    #[error(
+        "`in_flight` is {in_flight}, which needs {needed} open files, and this process may have \
+         {limit}: lower it, or raise the limit with `ulimit -n {needed}`"
+    )]
+    OpenFiles {
+        /// The requests in flight.
+        in_flight: usize,
+        /// The most files that may be open.
+        limit: u64,
+        /// The files that have to be.
+        needed: u64,
+    },
     /// A fixed host is no host name.
     #[error("`{0}` in hosts is not a host name")]
     HostName(String),

@@ -80,6 +80,15 @@ pub enum FetchError {
         /// What broke.
         reason: String,
     },
+    /// What came is not HTTP, or says nonsense of itself. It is counted as
+    /// [`Transfer`](ErrorKind::Transfer), but no second try would mend it.
+    #[error("the answer of `{host}` is not HTTP: {reason}")]
+    NotHttp {
+        /// The name or address.
+        host: String,
+        /// What is wrong with it.
+        reason: String,
+    },
 }
 
 /// A [`FetchError`] without its details: a closed list for exhaustive matches.
@@ -95,7 +104,9 @@ pub enum ErrorKind {
     Connect,
     /// See [`FetchError::Tls`].
     Tls,
-    /// See [`FetchError::TimedOut`].
+    /// See [`FetchError::TimedOut`]. Whoever never got a turn within
+    /// [`Config::queue_limit`](crate::Config::queue_limit) ends here as well, although no
+    /// request was sent.
     TimedOut,
     /// See [`FetchError::BadRedirect`].
     BadRedirect,
@@ -107,7 +118,7 @@ pub enum ErrorKind {
     WrongContentType,
     /// See [`FetchError::TooLarge`].
     TooLarge,
-    /// See [`FetchError::Transfer`].
+    /// See [`FetchError::Transfer`] and [`FetchError::NotHttp`].
     Transfer,
 }
 
@@ -126,7 +137,7 @@ impl FetchError {
             Self::OptedOut(opt_out) => ErrorKind::OptedOut(*opt_out),
             Self::WrongContentType(_) => ErrorKind::WrongContentType,
             Self::TooLarge { .. } => ErrorKind::TooLarge,
-            Self::Transfer { .. } => ErrorKind::Transfer,
+            Self::Transfer { .. } | Self::NotHttp { .. } => ErrorKind::Transfer,
         }
     }
 }
@@ -134,7 +145,8 @@ impl FetchError {
 /// What a fetch was doing when its time ran out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stage {
-    /// Waiting for its turn ([`Config::queue_limit`](crate::Config::queue_limit)).
+    /// Waiting for its turn ([`Config::queue_limit`](crate::Config::queue_limit)). Nothing is
+    /// wrong with the URL: too many others of its host, or of all hosts, came before it.
     Queueing,
     /// Waiting for a connection ([`Config::connect_timeout`](crate::Config::connect_timeout)).
     Connecting,

@@ -15,6 +15,7 @@ use crate::{
     address::Filter,
     config::{Config, ConfigError},
     error::FetchError,
+    files,
     host::Manners,
     hosts::Hosts,
     names::{Names, SharedNames},
@@ -82,9 +83,10 @@ impl Fetcher {
     ///
     /// # Errors
     /// The first thing that is wrong with the configuration or, where it depends on it, with
-    /// the system: no name servers, no trusted certificates.
+    /// the system: too few open files, no name servers, no trusted certificates.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         config.check()?;
+        files::make_room(config.in_flight)?;
         let filter = Filter::new(
             config.allow_private_addresses,
             config.allowed_networks.clone(),

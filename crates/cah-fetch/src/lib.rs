@@ -17,7 +17,8 @@
 //! # What a fetch goes through
 //!
 //! 1. It queues at its **host** for a slot, for the host's pace and for one of the slots that
-//!    the whole [`Fetcher`] has ([`Config::queue_limit`] bounds all of it). A host is a
+//!    the whole [`Fetcher`] has ([`Config::queue_limit`] bounds all of it; who gets no turn ends
+//!    as [`FetchError::TimedOut`]). A host is a
 //!    registrable domain: `img1.example.org` and `img2.example.org` share one pace. An address
 //!    or a name without a registrable domain stands for itself, and a port other than the
 //!    scheme's own makes a host of its own.
@@ -50,6 +51,8 @@ mod clock;
 mod config;
 mod error;
 mod fetcher;
+mod files;
+mod guard;
 mod host;
 mod hosts;
 mod names;
@@ -64,5 +67,6 @@ pub use crate::{
     config::{Config, ConfigError, NameServers},
     error::{ErrorKind, FetchError, RedirectFault, Stage},
     fetcher::{Fetched, Fetcher},
+    guard::Guard,
     optout::{OptOut, OptOuts},
 };

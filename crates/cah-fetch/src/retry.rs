@@ -29,7 +29,7 @@ impl Retries {
         left: Duration,
         jitter: f64,
     ) -> Option<Duration> {
-        if done >= self.limit || !can_help(error.kind()) {
+        if done >= self.limit || !can_help(error) {
             return None;
         }
         let own = self.pause * 2_u32.pow(done.min(10));
@@ -41,19 +41,20 @@ impl Retries {
 }
 
 /// Whether the same request may end otherwise a moment later.
-fn can_help(kind: ErrorKind) -> bool {
-    match kind {
-        ErrorKind::Connect | ErrorKind::Transfer => true,
-        ErrorKind::Status(code) => matches!(code, 429 | 500 | 502 | 503 | 504),
-        ErrorKind::InvalidUrl
-        | ErrorKind::Dns
-        | ErrorKind::PrivateAddress
-        | ErrorKind::Tls
-        | ErrorKind::TimedOut
-        | ErrorKind::BadRedirect
-        | ErrorKind::OptedOut(_)
-        | ErrorKind::WrongContentType
-        | ErrorKind::TooLarge => false,
+fn can_help(error: &FetchError) -> bool {
+    match error {
+        FetchError::Connect { .. } | FetchError::Transfer { .. } => true,
+        FetchError::Status { code, .. } => matches!(code, 429 | 500 | 502 | 503 | 504),
+        FetchError::InvalidUrl { .. }
+        | FetchError::Dns { .. }
+        | FetchError::PrivateAddress { .. }
+        | FetchError::Tls { .. }
+        | FetchError::TimedOut(_)
+        | FetchError::BadRedirect(_)
+        | FetchError::OptedOut(_)
+        | FetchError::WrongContentType(_)
+        | FetchError::TooLarge { .. }
+        | FetchError::NotHttp { .. } => false,
     }
 }
 
@@ -136,6 +137,10 @@ mod tests {
                 reason: reason(),
             },
             FetchError::Tls {
+                host: host(),
+                reason: reason(),
+            },
+            FetchError::NotHttp {
                 host: host(),
                 reason: reason(),
             },

@@ -191,6 +191,7 @@ async fn a_length_that_nobody_can_mean() {
             matches!(error, ErrorKind::TooLarge | ErrorKind::Transfer),
             "{length}: {error:?}"
         );
+        assert_eq!(site.hits(), 1, "it would be no better again: {length}");
     }
 }
 
@@ -203,12 +204,30 @@ async fn a_truncated_body_is_never_returned() {
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nabcde\r\n",
         "HTTP/1.1 200",
         "",
-        "SSH-2.0-OpenSSH_9.2p1\r\n",
     ] {
         let site = Site::saying(head).await;
         let result = fetcher().fetch(&site.url("/")).await;
         assert_eq!(kind(result), ErrorKind::Transfer, "{head}");
         assert_eq!(site.hits(), 2, "a broken transfer is tried again: {head}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_http() {
+    for greeting in [
+        "SSH-2.0-OpenSSH_9.2p1\r\n",
+        "220 mail.example ESMTP\r\n",
+        "<!DOCTYPE html>\r\n",
+        "HTTP/1.1 abc\r\n\r\n",
+    ] {
+        let site = Site::saying(greeting).await;
+        let error = fetcher().fetch(&site.url("/")).await.unwrap_err();
+        assert!(
+            matches!(error, FetchError::NotHttp { .. }),
+            "{greeting}: {error}"
+        );
+        assert_eq!(error.kind(), ErrorKind::Transfer);
+        assert_eq!(site.hits(), 1, "it would be no better again: {greeting}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Second tries, counted by the server.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cah_fetch::{Config, ErrorKind, Fetcher};
 
@@ -96,6 +96,16 @@ async fn a_wait_that_is_asked_for_is_kept_by_everybody_at_the_host() {
     assert_eq!(site.hits(), 1);
     let patient = Fetcher::new(config()).unwrap();
     assert_eq!(patient.fetch(&site.url("/c")).await.unwrap().bytes, IMAGE);
+}
+
+#[tokio::test]
+async fn a_wait_that_is_asked_for_is_waited_out() {
+    let site = Site::saying_in_turn(vec![status(503, &[("retry-after", "1")]), image()]).await;
+    let begun = Instant::now();
+    let fetched = fetcher().fetch(&site.url("/")).await.unwrap();
+    assert_eq!((&fetched.bytes[..], fetched.retries), (IMAGE, 1));
+    assert!(begun.elapsed() >= Duration::from_secs(1));
+    assert_eq!(site.hits(), 2);
 }
 
 #[tokio::test]

@@ -1,8 +1,11 @@
 //! Thousands of requests that are in flight at the same moment.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::SeqCst},
+use std::{
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
 };
 
 use cah_fetch::{Config, Fetcher};
@@ -11,6 +14,51 @@ use tokio::{sync::watch, task::JoinSet};
 use crate::support::{IMAGE, Site, config, image, send};
 
 const MANY: usize = 2_000;
+
+/// The limit of open files is the process's own: this runs one test in a process of its own,
+/// behind `ulimit` and with the name of the limit in the environment.
+fn again_with(limit: &str, test: &str) -> bool {
+    let status = Command::new("sh")
+        .args([
+            "-c",
+            &format!("ulimit {limit} && exec \"$0\" --exact {test}"),
+        ])
+        .arg(std::env::current_exe().unwrap())
+        .env(LIMITED, limit)
+        .status();
+    status.unwrap().success()
+}
+
+const LIMITED: &str = "CAH_FETCH_TEST_LIMIT";
+
+#[test]
+fn the_soft_limit_of_open_files_is_raised_and_a_hard_one_is_named() {
+    let wide = || {
+        Fetcher::new(Config {
+            in_flight: 800,
+            ..config()
+        })
+    };
+    match std::env::var(LIMITED).as_deref() {
+        Ok("-Sn 64") => {
+            wide().unwrap();
+            let (soft, _) = rlimit::Resource::NOFILE.get().unwrap();
+            assert!(soft >= 1_600, "{soft}");
+        }
+        Ok(_) => {
+            let error = wide().unwrap_err().to_string();
+            assert!(
+                error.contains("`in_flight` is 800") && error.contains("ulimit -n"),
+                "{error}"
+            );
+        }
+        Err(_) => {
+            let this = "scale::the_soft_limit_of_open_files_is_raised_and_a_hard_one_is_named";
+            assert!(again_with("-Sn 64", this));
+            assert!(again_with("-n 1024", this));
+        }
+    }
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_thousand_at_once() {
