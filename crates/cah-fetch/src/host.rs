@@ -37,7 +37,11 @@ pub(crate) struct Host {
 #[derive(Debug)]
 struct Pace {
     next_start: Instant,
+    /// Complaints in a row.
     complaints: u32,
+    /// All complaints so far. A request that started before the last one knew nothing of it, and
+    /// what it is told is part of the same one.
+    burst: u64,
 }
 
 impl Host {
@@ -50,6 +54,7 @@ impl Host {
             pace: Mutex::new(Pace {
                 next_start: Instant::now(),
                 complaints: 0,
+                burst: 0,
             }),
         }
     }
@@ -60,6 +65,7 @@ impl Host {
         Slot {
             _permit: permit.expect("the semaphore is never closed"),
             host: self,
+            burst: 0,
         }
     }
 
@@ -74,15 +80,15 @@ impl Host {
             .expect("nothing panics while it holds the pace")
     }
 
-    /// Takes the start if it is due, and says when it will be otherwise.
-    fn take_start(&self) -> Result<(), Instant> {
+    /// Takes the start if it is due, and gives the complaints so far.
+    fn take_start(&self) -> Option<u64> {
         let now = Instant::now();
         let mut pace = self.pace();
         if pace.next_start > now {
-            return Err(pace.next_start);
+            return None;
         }
         pace.next_start = now + self.manners.delay;
-        Ok(())
+        Some(pace.burst)
     }
 }
 
@@ -90,6 +96,8 @@ impl Host {
 #[derive(Debug)]
 pub(crate) struct Slot {
     host: Arc<Host>,
+    /// The host's complaints when the request started.
+    burst: u64,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -104,35 +112,41 @@ impl Slot {
     /// The place is taken last, so that no place lies idle while a host's delay passes; and the
     /// pace is counted from when the place was got, so that a crowd that waited for places does
     /// not start together afterwards.
-    pub(crate) async fn start<'p>(&self, places: &'p Semaphore) -> SemaphorePermit<'p> {
+    pub(crate) async fn start<'p>(&mut self, places: &'p Semaphore) -> SemaphorePermit<'p> {
         let _next = self.host.gate.lock().await;
         loop {
             let due = self.host.pace().next_start;
             sleep_until(due).await;
             let place = places.acquire().await;
-            if self.host.take_start().is_ok() {
+            if let Some(burst) = self.host.take_start() {
+                self.burst = burst;
                 return place.expect("the semaphore is never closed");
             }
         }
     }
 
     /// The host asked to be left alone, for `wanted` or for a time that we choose. Holds for all
-    /// requests to it.
+    /// requests to it; those that were under way together make one complaint.
     pub(crate) fn complained(&self, wanted: Option<Duration>) {
         let manners = &self.host.manners;
         let mut pace = self.host.pace();
-        let own = manners.pause * 2_u32.pow(pace.complaints.min(10));
-        let pause = own
-            .max(wanted.unwrap_or_default())
-            .min(manners.longest_pause);
-        pace.complaints += 1;
+        let mut pause = wanted.unwrap_or_default();
+        if self.burst == pace.burst {
+            pause = pause.max(manners.pause * 2_u32.pow(pace.complaints.min(10)));
+            pace.complaints += 1;
+            pace.burst += 1;
+        }
+        let pause = pause.min(manners.longest_pause);
         pace.next_start = pace.next_start.max(Instant::now() + pause);
         tracing::debug!(host = self.host.key, ?pause, "the host asks for a pause");
     }
 
-    /// The host answered well: earlier complaints are forgotten.
+    /// The host answered well: earlier complaints are forgotten, but none that came meanwhile.
     pub(crate) fn was_content(&self) {
-        self.host.pace().complaints = 0;
+        let mut pace = self.host.pace();
+        if self.burst == pace.burst {
+            pace.complaints = 0;
+        }
     }
 }
 
@@ -157,10 +171,14 @@ mod tests {
         Arc::new(Host::new("a.example".to_owned(), manners))
     }
 
+    fn pause(host: &Host) -> Duration {
+        host.pace().next_start - Instant::now()
+    }
+
     async fn start_times(host: &Arc<Host>, places: &Semaphore, requests: usize) -> Vec<Duration> {
         let zero = Instant::now();
         let starts = join_all((0..requests).map(|_| async {
-            let slot = Arc::clone(host).slot().await;
+            let mut slot = Arc::clone(host).slot().await;
             let _place = slot.start(places).await;
             let start = zero.elapsed();
             sleep(250 * MS).await;
@@ -205,7 +223,7 @@ mod tests {
         join_all((0..50).map(|i| {
             let (host, places, now, most) = (&host, &places, &now, &most);
             async move {
-                let slot = Arc::clone(host).slot().await;
+                let mut slot = Arc::clone(host).slot().await;
                 let _place = slot.start(places).await;
                 most.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
                 sleep(MS * (i % 7)).await;
@@ -219,11 +237,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_waiting_host_takes_no_place() {
         let (host, places) = (host(MANNERS), Semaphore::new(1));
-        let slot = Arc::clone(&host).slot().await;
+        let mut slot = Arc::clone(&host).slot().await;
         drop(slot.start(&places).await);
         slot.complained(Some(60_000 * MS));
         let waiting = async {
-            let other = Arc::clone(&host).slot().await;
+            let mut other = Arc::clone(&host).slot().await;
             drop(other.start(&places).await);
         };
         assert!(timeout(1_000 * MS, waiting).await.is_err());
@@ -233,7 +251,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_complaint_holds_back_every_request() {
         let (host, places) = (host(MANNERS), Semaphore::new(100));
-        let slot = Arc::clone(&host).slot().await;
+        let mut slot = Arc::clone(&host).slot().await;
         drop(slot.start(&places).await);
         slot.complained(Some(7_000 * MS));
         drop(slot);
@@ -245,7 +263,7 @@ mod tests {
     async fn a_complaint_holds_back_who_waits_for_a_place_already() {
         let (host, places) = (host(MANNERS), Semaphore::new(1));
         let busy = places.acquire().await.unwrap();
-        let (first, second) = tokio::join!(host.clone().slot(), host.clone().slot());
+        let (mut first, second) = tokio::join!(host.clone().slot(), host.clone().slot());
         let begun = Instant::now();
         let (place, ()) = tokio::join!(first.start(&places), async {
             sleep(MS).await;
@@ -258,36 +276,50 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn complaints_double_until_the_longest_pause_and_are_forgotten() {
-        let host = host(MANNERS);
-        let slot = Arc::clone(&host).slot().await;
-        let pause_after_complaint = || {
+        let (host, places) = (host(MANNERS), Semaphore::new(1));
+        let mut slot = Arc::clone(&host).slot().await;
+        for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
+            drop(slot.start(&places).await);
             slot.complained(None);
-            host.pace().next_start - Instant::now()
-        };
-        assert_eq!(pause_after_complaint(), 1_000 * MS);
-        assert_eq!(pause_after_complaint(), 2_000 * MS);
-        for _ in 0..40 {
+            assert_eq!(pause(&host), Duration::from_secs(seconds));
+        }
+        drop(slot.start(&places).await);
+        slot.was_content();
+        slot.complained(None);
+        assert_eq!(pause(&host), 1_000 * MS);
+        slot.complained(Some(Duration::from_secs(86_400)));
+        assert_eq!(pause(&host), MANNERS.longest_pause);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_under_way_together_makes_one_complaint() {
+        let (host, places) = (host(MANNERS), Semaphore::new(100));
+        let mut slots = join_all((0..3).map(|_| host.clone().slot())).await;
+        for slot in &mut slots {
+            drop(slot.start(&places).await);
+        }
+        for slot in &slots {
             slot.complained(None);
         }
-        assert_eq!(pause_after_complaint(), MANNERS.longest_pause);
-        tokio::time::advance(MANNERS.longest_pause).await;
-        slot.was_content();
-        assert_eq!(pause_after_complaint(), 1_000 * MS);
-        slot.complained(Some(Duration::from_secs(86_400)));
-        assert_eq!(
-            host.pace().next_start - Instant::now(),
-            MANNERS.longest_pause
-        );
+        assert_eq!(pause(&host), 1_000 * MS);
+        // Nor does an answer to one of them, late and good, take the complaint back.
+        slots[0].was_content();
+        drop(slots[1].start(&places).await);
+        slots[1].complained(None);
+        assert_eq!(pause(&host), 2_000 * MS);
+        // A time that the host names counts from whomever it is told.
+        slots[2].complained(Some(7_000 * MS));
+        assert_eq!(pause(&host), 7_000 * MS);
     }
 
     #[tokio::test(start_paused = true)]
     async fn dropping_a_waiter_gives_its_place_in_the_queue_away() {
         let (host, places) = (host(MANNERS), Semaphore::new(1));
         let busy = places.acquire().await.unwrap();
-        let first = Arc::clone(&host).slot().await;
+        let mut first = Arc::clone(&host).slot().await;
         assert!(timeout(MS, first.start(&places)).await.is_err());
         drop(busy);
-        let second = Arc::clone(&host).slot().await;
+        let mut second = Arc::clone(&host).slot().await;
         drop(timeout(MS, second.start(&places)).await.unwrap());
     }
 }

@@ -154,7 +154,7 @@ mod tests {
     async fn a_host_is_remembered_while_its_delay_lasts() {
         let hosts = hosts(Duration::from_secs(1));
         let places = tokio::sync::Semaphore::new(1);
-        let slot = hosts.get("asked").slot().await;
+        let mut slot = hosts.get("asked").slot().await;
         drop(slot.start(&places).await);
         drop(slot);
         let fill = || {

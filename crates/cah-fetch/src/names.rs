@@ -21,6 +21,10 @@ use crate::{
 /// Top-level names that no name server answers for (RFC 6761, 6762, 7686, 9476).
 const NEVER_IN_DNS: [&str; 6] = ["invalid", "test", "example", "local", "onion", "alt"];
 
+/// The most addresses of one name that are kept: an answer may hold thousands, and a connection
+/// tries one after the other.
+const MOST_ADDRESSES: usize = 16;
+
 /// Why a name has no address to go to. The HTTP client carries it back to us in its own error.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum NameError {
@@ -68,7 +72,7 @@ impl Names {
         let fixed = config
             .hosts
             .iter()
-            .map(|(name, addresses)| (plain(name), addresses.clone()))
+            .map(|(name, addresses)| (as_in_urls(name), addresses.clone()))
             .collect();
         let cache = Cache::builder()
             .max_capacity(config.dns_cache)
@@ -85,7 +89,7 @@ impl Names {
     /// The addresses of a host that may be asked; at least one.
     ///
     /// A port of 0 stands for the URL's.
-    async fn addresses(&self, host: &str) -> Result<Vec<SocketAddr>, NameError> {
+    pub(crate) async fn addresses(&self, host: &str) -> Result<Vec<SocketAddr>, NameError> {
         let name = plain(host);
         if let Some(addresses) = self.fixed.get(&name) {
             return self.permitted(&name, addresses.iter().copied());
@@ -132,6 +136,7 @@ impl Names {
         let permitted: Vec<SocketAddr> = addresses
             .into_iter()
             .filter(|address| self.filter.permits(address.ip()))
+            .take(MOST_ADDRESSES)
             .collect();
         if permitted.is_empty() {
             let host = name.to_owned();
@@ -144,6 +149,15 @@ impl Names {
 /// A name as keys have it: in lower case and without the root's dot.
 fn plain(name: &str) -> String {
     name.trim_end_matches('.').to_ascii_lowercase()
+}
+
+/// A name from the configuration as it will be asked for: `bücher.example` in Punycode.
+fn as_in_urls(name: &str) -> String {
+    match url::Host::parse(name) {
+        Ok(url::Host::Domain(ascii)) => plain(&ascii),
+        // The configuration was checked: it has names only.
+        _ => plain(name),
+    }
 }
 
 /// The names of one fetcher as the HTTP client wants them.
@@ -193,6 +207,61 @@ mod tests {
             assert_eq!(found, ["8.8.8.8:8080".parse().unwrap()]);
         }
         assert!(names.addresses("dogs.example").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_fixed_name_may_be_written_in_any_script() {
+        let config = Config {
+            hosts: HashMap::from([("Bücher.example".to_owned(), vec![([8, 8, 8, 8], 0).into()])]),
+            ..Config::default()
+        };
+        // As the HTTP client asks for it.
+        let found = names(config).addresses("xn--bcher-kva.example").await;
+        assert_eq!(found.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn of_a_crowd_of_addresses_a_few_are_kept() {
+        let names = names(Config::default());
+        let crowd = (0..=255).map(|last| ([8, 8, 8, last], 0).into());
+        let kept = names.permitted("cats.example.com", crowd).unwrap();
+        assert_eq!(kept.len(), MOST_ADDRESSES);
+    }
+
+    /// The names of a fetcher that would have to ask, and has one answer in its cache.
+    async fn remembering(name: &str, fresh: Duration) -> Names {
+        let names = names(Config::default());
+        let known = Known {
+            answer: Ok(vec![([8, 8, 8, 8], 0).into()]),
+            fresh,
+        };
+        names.cache.insert(name.to_owned(), known).await;
+        names
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_forgotten_when_its_time_is_over() {
+        let name = "cats.example.com";
+        let names = remembering(name, Duration::from_secs(60)).await;
+        assert!(names.addresses(name).await.is_ok());
+        let names = remembering(name, Duration::from_millis(1)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let error = names.addresses(name).await.unwrap_err();
+        assert!(error.to_string().contains("no name server"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn no_more_names_are_remembered_than_agreed() {
+        let names = names(Config {
+            dns_cache: 10,
+            ..Config::default()
+        });
+        for number in 0..500 {
+            let name = format!("host{number}.example.com");
+            assert!(names.addresses(&name).await.is_err());
+        }
+        names.cache.run_pending_tasks().await;
+        assert!((1..=10).contains(&names.cache.entry_count()));
     }
 
     #[tokio::test]

@@ -1,9 +1,11 @@
 //! What owners say about the use of an image in the headers of its answer.
 //!
-//! `X-Robots-Tag` as Google documents it: several headers, comma lists, and an agent's name with
-//! a colon before the rules that are only for it. `tdm-reservation` after the TDM Reservation
-//! Protocol of the W3C community group. Where a header can be read in two ways, the owner's
-//! wish wins.
+//! `X-Robots-Tag` as Google and MDN document it (`X-Robots-Tag: <bot-name>: <rule>, …, <rule>`):
+//! several headers, comma lists, and an agent's name with a colon before the rules that are only
+//! for it. All rules up to the next name or the end of the header are that agent's: in
+//! `otherbot: noindex, noai` nothing is said to us. `tdm-reservation` after the TDM Reservation
+//! Protocol of the W3C community group. What the documents leave open (`;` for a comma, a value
+//! behind `noai`) is read as the owner's wish.
 
 use std::fmt;
 
@@ -239,7 +241,6 @@ mod tests {
     #[case("index, follow")]
     #[case("nofollow, noarchive, nosnippet, notranslate, noodp")]
     #[case("otherbot: noindex")]
-    #[case("otherbot: noindex, noai")]
     #[case("our-bot: nofollow, otherbot: noindex, noai")]
     #[case("otherbot: unavailable_after: 25 Jun 2010 15:00:00 PST, noindex")]
     #[case("unavailable_after: 25 Jun 2010 15:00:00 PST")]
@@ -248,6 +249,14 @@ mod tests {
     #[case(",,::,")]
     fn is_none(#[case] value: &str) {
         assert_eq!(robots(&[value]), None);
+    }
+
+    /// The published meaning of a list behind a name, from both sides.
+    #[test]
+    fn a_list_behind_a_name_is_all_that_agents() {
+        assert_eq!(robots(&["otherbot: noindex, noai"]), None);
+        let both = "otherbot: noindex, our-bot: nofollow, noai";
+        assert_eq!(robots(&[both]), Some(OptOut::Noai));
     }
 
     #[test]

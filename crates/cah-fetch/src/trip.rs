@@ -67,7 +67,7 @@ impl<'p> Trip<'p> {
     /// Sends one request when it is its turn, and tells its host how that went.
     async fn visit(&mut self) -> Result<Arrival, FetchError> {
         self.refuse_private_literal()?;
-        let slot = self.slot_at_host().await?;
+        let mut slot = self.slot_at_host().await?;
         let turn = slot.start(&self.parts.places);
         let _place = self.clock.queue(turn).await?;
         let request = self.parts.request(&self.url);

@@ -71,15 +71,10 @@ impl Upstream {
         };
         full.set_fqdn(true);
         match resolver.lookup_ip(full).await {
-            Ok(answer) => {
-                let time_to_live = answer
-                    .valid_until()
-                    .saturating_duration_since(Instant::now());
-                Found {
-                    addresses: Ok(answer.iter().collect()),
-                    fresh: time_to_live.clamp(FRESH_AT_LEAST, FRESH_AT_MOST),
-                }
-            }
+            Ok(answer) => Found {
+                addresses: Ok(answer.iter().collect()),
+                fresh: freshness(answer.valid_until(), Instant::now()),
+            },
             Err(error) => Found::nothing(explain(&error)),
         }
     }
@@ -92,6 +87,12 @@ impl Found {
             fresh: FAILURE,
         }
     }
+}
+
+fn freshness(valid_until: Instant, now: Instant) -> Duration {
+    valid_until
+        .saturating_duration_since(now)
+        .clamp(FRESH_AT_LEAST, FRESH_AT_MOST)
 }
 
 fn explain(error: &NetError) -> String {
@@ -172,6 +173,16 @@ mod tests {
         std::fs::write(&file, "nameserver 192.0.2.53\nsearch example.org\n").unwrap();
         let (config, _) = from_file(&file).unwrap();
         assert_eq!(config.name_servers().len(), 1);
+    }
+
+    #[test]
+    fn answers_hold_for_a_minute_at_least_and_an_hour_at_most() {
+        let now = Instant::now();
+        for (seconds, fresh) in [(0, 60), (300, 300), (86_400, 3_600)] {
+            let valid_until = now + Duration::from_secs(seconds);
+            assert_eq!(freshness(valid_until, now), Duration::from_secs(fresh));
+        }
+        assert_eq!(freshness(now, now + FAILURE), FRESH_AT_LEAST);
     }
 
     #[tokio::test]
