@@ -79,13 +79,33 @@ pub(crate) fn is_start(bytes: &[u8]) -> bool {
     length > 0 && matches!(version.get(length), Some(b'\r' | b'\n'))
 }
 
+/// What a record starts with that is looked for, and the line end before it.
+const SIGN: &[u8] = b"\nWARC/1.";
+
 /// Where in `bytes` a record starts that follows a line end; the index is that of `WARC`.
 pub(crate) fn find_start(bytes: &[u8]) -> Option<usize> {
-    memchr::memmem::find(bytes, b"\nWARC/1.").map(|at| at + 1)
+    memchr::memmem::find(bytes, SIGN).map(|at| at + 1)
 }
 
 /// How many bytes at the end of a text without a start may be the beginning of one.
-pub(crate) const START_TAIL: usize = b"\nWARC/1".len();
+pub(crate) const START_TAIL: usize = SIGN.len() - 1;
+
+/// Whether [`find_start`] would find the start of a record right here. `None`: too few bytes to
+/// say.
+pub(crate) fn can_be_found(bytes: &[u8]) -> Option<bool> {
+    let sign = &SIGN[1..];
+    let known = bytes.len().min(sign.len());
+    match bytes[..known] == sign[..known] {
+        true if known < sign.len() => None,
+        is_sign => Some(is_sign),
+    }
+}
+
+/// Whether the end of a text is that of a record of a WAT file: of an object in JSON and the
+/// empty line behind it. It shows in the last [`START_TAIL`] bytes.
+pub(crate) fn is_end(text: &[u8]) -> bool {
+    text.ends_with(b"}\r\n\r\n") || text.ends_with(b"}\n\n")
+}
 
 #[cfg(test)]
 mod tests {

@@ -6,8 +6,9 @@
 //! counted from the member's start.
 
 use super::{
+    header::{self, Head},
     inflate::{Inflated, Inflater},
-    stream::{Next, StreamInflater, find_member_start, is_member_start},
+    stream::{self, Next, StreamInflater, find_member_start, is_member_start},
     window::Window,
 };
 
@@ -21,11 +22,12 @@ const OUTPUT: usize = 4 << 20;
 /// Compressed bytes that the streaming inflater takes at a time.
 const BLOCK: usize = 64 << 10;
 
+/// The empty lines behind a record.
+const LINE_ENDS: usize = b"\r\n\r\n".len();
+
 /// What the members of an input hold, in order.
 pub(crate) enum Event<'a> {
-    /// A member starts at this offset of the input.
-    Member(u64),
-    /// Content of the member that started last.
+    /// Content of the member that starts at this offset of the input.
     Data {
         member: u64,
         first: bool,
@@ -60,11 +62,34 @@ enum State {
     Boundary,
     /// After damage, or midway into a file: looking for the start of a member.
     Seek,
-    /// At the start of a member. `wait` bytes are needed for the next try, unless there is a
-    /// sign earlier, beyond `scanned`, that the next member starts.
-    Fast { wait: usize, scanned: usize },
+    /// At the start of a member that may go through in one call.
+    Fast(Wait),
     /// Inside a member that is streamed.
     Stream(Box<Streamed>),
+}
+
+/// What has to come before the next try at a member is worth it. A try may cost as much as the
+/// whole member, so they are kept few.
+#[derive(Clone, Copy, Debug)]
+enum Wait {
+    /// A sign that the next member starts, which would mean that this one is whole; there is none
+    /// before `scanned`.
+    Sign { scanned: usize },
+    /// So many bytes: the sign did come, and it meant nothing.
+    Bytes(usize),
+}
+
+impl Wait {
+    /// What is still to be waited for, or nothing if it came.
+    fn after(self, bytes: &[u8]) -> Option<Wait> {
+        match self {
+            Wait::Sign { scanned } => {
+                let (scanned, is_there) = find_member_start(bytes, scanned);
+                (!is_there).then_some(Wait::Sign { scanned })
+            }
+            Wait::Bytes(count) => (bytes.len() < count).then_some(self),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -77,6 +102,18 @@ struct Streamed {
     filled: usize,
     /// Whether some of its content was handed on already.
     committed: bool,
+}
+
+/// How the work on one block of a streamed member ended.
+enum Block {
+    /// The block is used up.
+    Done,
+    /// The member is whole.
+    Whole,
+    /// The member is damaged, or of no use.
+    Useless,
+    /// Nothing further is wanted.
+    Stop,
 }
 
 /// How the work on one state ended.
@@ -95,6 +132,8 @@ pub(crate) struct Members {
     /// Until the first whole member of a read that started midway, what does not inflate is no
     /// damage: it is the rest of a member that belongs to the other piece.
     hunting: bool,
+    /// Whether a whole member came.
+    any: bool,
     damage: Damage,
 }
 
@@ -105,12 +144,18 @@ impl Members {
             inflater: Inflater::new(),
             output: vec![0; OUTPUT],
             hunting: midway,
+            any: false,
             damage: Damage::default(),
         }
     }
 
     pub(crate) fn damage(&self) -> Damage {
         self.damage
+    }
+
+    /// Whether a whole member came.
+    pub(crate) fn found_any(&self) -> bool {
+        self.any
     }
 
     pub(crate) fn capacity(&self) -> usize {
@@ -128,8 +173,8 @@ impl Members {
         loop {
             let turn = match state {
                 State::Boundary => self.boundary(window, last, sink),
-                State::Seek => self.seek(window, last, sink),
-                State::Fast { wait, scanned } => self.fast(window, last, wait, scanned, sink),
+                State::Seek => self.seek(window, last),
+                State::Fast(wait) => self.fast(window, last, wait, sink),
                 State::Stream(streamed) => self.stream(window, last, streamed, sink),
             };
             match turn {
@@ -151,7 +196,7 @@ impl Members {
     ) -> Turn {
         skip_padding(window);
         match is_member_start(window.bytes()) {
-            Some(true) => start(window, sink),
+            Some(true) => start(),
             None if !last || window.bytes().is_empty() => Turn::Starved(State::Boundary),
             None => self.cut(window),
             Some(false) => {
@@ -161,16 +206,11 @@ impl Members {
         }
     }
 
-    fn seek(
-        &mut self,
-        window: &mut Window,
-        last: bool,
-        sink: &mut dyn FnMut(Event<'_>) -> Flow,
-    ) -> Turn {
+    fn seek(&mut self, window: &mut Window, last: bool) -> Turn {
         let (skipped, sure) = find_member_start(window.bytes(), 0);
         self.lose_bytes(window, skipped);
         match sure {
-            true => start(window, sink),
+            true => start(),
             false if last => {
                 self.lose_bytes(window, window.bytes().len());
                 Turn::Starved(State::Seek)
@@ -183,48 +223,43 @@ impl Members {
         &mut self,
         window: &mut Window,
         last: bool,
-        wait: usize,
-        scanned: usize,
+        wait: Wait,
         sink: &mut dyn FnMut(Event<'_>) -> Flow,
     ) -> Turn {
         let bytes = &window.bytes()[..window.bytes().len().min(FAST_LIMIT)];
-        let final_try = last || bytes.len() == FAST_LIMIT;
-        if !final_try && bytes.len() < wait {
-            let is_retry = wait < FAST_LIMIT;
-            let (scanned, sure) = if is_retry {
-                (0, false)
-            } else {
-                find_member_start(bytes, scanned)
-            };
-            if !sure {
-                return Turn::Starved(State::Fast { wait, scanned });
-            }
+        let is_last_try = last || bytes.len() == FAST_LIMIT;
+        if !is_last_try && let Some(wait) = wait.after(bytes) {
+            return Turn::Starved(State::Fast(wait));
         }
         match self.inflater.member(bytes, &mut self.output) {
-            Inflated::Whole { consumed, written } => {
-                self.hunting = false;
-                let data = Event::Data {
-                    member: window.offset(),
-                    first: true,
-                    bytes: &self.output[..written],
-                };
-                let flow = sink(data);
-                window.consume(consumed);
-                if flow == Flow::Stop {
-                    Turn::Stop
-                } else {
-                    Turn::To(State::Boundary)
-                }
-            }
+            Inflated::Whole { consumed, written } => self.whole(window, consumed, written, sink),
             // Cut off so far, or damaged: more bytes will tell. Doubling keeps the tries few.
-            Inflated::Bad if !final_try => {
-                let wait = (2 * bytes.len()).min(FAST_LIMIT - 1);
-                Turn::Starved(State::Fast { wait, scanned: 0 })
+            Inflated::Bad if !is_last_try => {
+                Turn::Starved(State::Fast(Wait::Bytes(2 * bytes.len())))
             }
             Inflated::Bad | Inflated::TooLong => {
                 Turn::To(State::Stream(Box::new(Streamed::at(window.offset()))))
             }
         }
+    }
+
+    /// Hands on a member that went through in one call.
+    fn whole(
+        &mut self,
+        window: &mut Window,
+        consumed: usize,
+        written: usize,
+        sink: &mut dyn FnMut(Event<'_>) -> Flow,
+    ) -> Turn {
+        self.hunting = false;
+        self.any = true;
+        let flow = sink(Event::Data {
+            member: window.offset(),
+            first: true,
+            bytes: &self.output[..written],
+        });
+        window.consume(consumed);
+        boundary_unless_stopped(flow)
     }
 
     fn stream(
@@ -242,32 +277,47 @@ impl Members {
             return Turn::Starved(State::Stream(streamed));
         }
         let block = &window.bytes()[streamed.taken..][..available.min(BLOCK)];
+        let (used, end) = self.inflate(block, &mut streamed, sink);
+        match end {
+            Block::Done => {
+                streamed.take(window, used);
+                Turn::To(State::Stream(streamed))
+            }
+            Block::Whole => {
+                window.consume(streamed.taken + used);
+                self.hunting = false;
+                self.any = true;
+                boundary_unless_stopped(self.hand_on(&mut streamed, sink))
+            }
+            Block::Useless => self.give_up(window, *streamed, sink),
+            Block::Stop => Turn::Stop,
+        }
+    }
+
+    /// Inflates a block of a member and hands on its content whenever there is no room for more.
+    /// Gives how many bytes of it were used.
+    fn inflate(
+        &mut self,
+        block: &[u8],
+        streamed: &mut Streamed,
+        sink: &mut dyn FnMut(Event<'_>) -> Flow,
+    ) -> (usize, Block) {
         let mut used = 0;
         loop {
             let room = &mut self.output[streamed.filled..];
             let step = streamed.inflater.step(&block[used..], room);
             used += step.consumed;
             streamed.filled += step.written;
-            let flow = match step.next {
-                Next::Output => self.hand_on(&mut streamed, sink),
-                _ => Flow::Go,
-            };
-            match (flow, step.next) {
-                (Flow::Stop, _) => return Turn::Stop,
-                (Flow::Skip, _) | (_, Next::Bad) => return self.give_up(window, *streamed, sink),
-                (_, Next::End) => {
-                    window.consume(streamed.taken + used);
-                    self.hunting = false;
-                    return match self.hand_on(&mut streamed, sink) {
-                        Flow::Stop => Turn::Stop,
-                        _ => Turn::To(State::Boundary),
-                    };
-                }
-                (_, Next::Input) if used == block.len() => {
-                    streamed.take(window, used);
-                    return Turn::To(State::Stream(streamed));
-                }
-                _ => {}
+            match step.next {
+                Next::Output => match self.hand_on(streamed, sink) {
+                    Flow::Go => {}
+                    Flow::Skip => return (used, Block::Useless),
+                    Flow::Stop => return (used, Block::Stop),
+                },
+                Next::End => return (used, Block::Whole),
+                Next::Bad => return (used, Block::Useless),
+                Next::Input if used == block.len() => return (used, Block::Done),
+                Next::Input => {}
             }
         }
     }
@@ -318,19 +368,35 @@ impl Members {
         window: &mut Window,
         sink: &mut dyn FnMut(Event<'_>) -> Flow,
     ) -> Turn {
-        if self.has_swallowed_another(window.bytes()) {
+        if self.has_its_end(&streamed, window) || self.has_swallowed_another(window.bytes()) {
             return self.give_up(window, streamed, sink);
         }
         let is_warc = self.output[..streamed.filled].starts_with(b"WARC/");
         window.consume(streamed.taken);
         if !self.hunting || streamed.committed || is_warc {
-            self.damage.truncated = true;
-            self.damage.bytes += window.offset() - streamed.member;
+            // One that belongs to the other piece is missed by its reader.
             if self.hand_on(&mut streamed, sink) == Flow::Stop {
                 return Turn::Stop;
             }
+            self.damage.truncated = true;
+            self.damage.bytes += window.offset() - streamed.member;
         }
         Turn::Starved(State::Boundary)
+    }
+
+    /// Whether the input does end with the end of the member, which damage makes go on. A member
+    /// closes with the length of its content, and its record begins with its own: a file that was
+    /// cut has both say the same by chance only.
+    fn has_its_end(&self, streamed: &Streamed, window: &Window) -> bool {
+        let is_held = streamed.member == window.offset() && !streamed.committed;
+        let Some(length) = stream::content_length(window.bytes()).filter(|_| is_held) else {
+            return false;
+        };
+        match header::read(&self.output[..streamed.filled]) {
+            Head::Known { end, .. } => (end..=end + LINE_ENDS).contains(&(length as usize)),
+            // Damaged right at the start: then any length is right that a member can have.
+            Head::Short | Head::Bad => stream::may_hold(window.bytes().len() as u64, length),
+        }
     }
 
     /// Whether a whole member starts behind the first byte.
@@ -391,14 +457,14 @@ impl Streamed {
     }
 }
 
-fn start(window: &Window, sink: &mut dyn FnMut(Event<'_>) -> Flow) -> Turn {
-    match sink(Event::Member(window.offset())) {
+fn start() -> Turn {
+    Turn::To(State::Fast(Wait::Sign { scanned: 1 }))
+}
+
+fn boundary_unless_stopped(flow: Flow) -> Turn {
+    match flow {
         Flow::Stop => Turn::Stop,
-        // The first try waits for a sign that the member is whole; a giant shows none.
-        _ => Turn::To(State::Fast {
-            wait: FAST_LIMIT,
-            scanned: 1,
-        }),
+        Flow::Go | Flow::Skip => Turn::To(State::Boundary),
     }
 }
 

@@ -4,6 +4,7 @@ mod header;
 mod inflate;
 mod members;
 mod piece;
+mod rest;
 mod sniff;
 mod splitter;
 mod stream;
@@ -14,7 +15,7 @@ pub use piece::Piece;
 use self::{
     members::{Event, Flow, Members},
     piece::Range,
-    sniff::{MAX_PREAMBLE, Sniffed, sniff, sniff_start},
+    sniff::{Sniffed, sniff, sniff_start},
     splitter::{RawRecord, Segment, Splitter},
     window::Window,
 };
@@ -52,10 +53,14 @@ impl<'a> Record<'a> {
         header::value(self.header, name)
     }
 
-    /// Whether it is of the type `metadata` and holds JSON, as a WAT file has it for each request,
-    /// response and metadata record of the crawl.
+    /// Whether it is of the type `metadata`, as a WAT file has it for each request, response and
+    /// metadata record of the crawl. Then its content is an object in JSON, unless it is damaged.
     pub fn is_metadata(&self) -> bool {
-        self.body.first() == Some(&b'{') && self.is_of_type("metadata")
+        self.is_of_type("metadata")
+    }
+
+    fn is_json(&self) -> bool {
+        self.body.trim_ascii_start().starts_with(b"{")
     }
 
     fn is_of_type(&self, name: &str) -> bool {
@@ -95,8 +100,9 @@ enum Format {
 
 /// Reads the records of a WAT file out of bytes that are pushed into it.
 ///
-/// Memory is bounded whatever the length and however hostile the bytes; how they are split makes
-/// no difference.
+/// Memory is bounded whatever the length and however hostile the bytes: some 8 MiB, and for a
+/// record that is longer than 4 MiB what it takes to hold it (32 MiB is the longest that is
+/// believed). How the bytes are split makes no difference.
 #[derive(Debug)]
 pub struct Reader {
     range: Range,
@@ -104,8 +110,11 @@ pub struct Reader {
     format: Format,
     splitter: Splitter,
     tally: Tally,
-    /// The first bytes that came, to tell what they are if they are no WAT file.
+    /// The first and the last bytes that came, and how many, to tell what they are if they are
+    /// no WAT file.
     head: Vec<u8>,
+    tail: Vec<u8>,
+    length: u64,
     done: bool,
 }
 
@@ -136,6 +145,8 @@ impl Reader {
             splitter: Splitter::new(false, true, range.to),
             tally: Tally::default(),
             head: Vec::new(),
+            tail: Vec::new(),
+            length: 0,
             done: false,
         }
     }
@@ -169,7 +180,7 @@ impl Reader {
             if self.done {
                 break;
             }
-            self.remember_head(chunk);
+            self.remember(chunk);
             self.window.push(chunk);
             self.pump(false, &mut sink)?;
         }
@@ -180,23 +191,23 @@ impl Reader {
     ///
     /// # Errors
     ///
-    /// [`Error::Empty`] and [`Error::NotWat`], if no record came and the piece should have some.
+    /// [`Error::Empty`] and [`Error::NotWat`], if no record came and the piece should have some,
+    /// or if there were only others than a WAT file has. A [second](Piece::Second) piece may have
+    /// none, if it ends as the record that goes over the middle of the file does.
     pub fn finish(mut self, mut sink: impl FnMut(Record<'_>)) -> Result<Report, Error> {
         let mut cut = false;
         if !self.done {
             self.pump(true, &mut sink)?;
         }
+        let is_rest = self.is_rest();
         if !self.done {
             (cut, _) = self
                 .splitter
                 .finish(&mut |raw| self.tally.take(raw, &mut sink));
         }
         let report = self.report(cut);
-        match self.is_a_wat(&report) {
-            Ok(()) => Ok(report),
-            Err(_) if self.range.is_midway() => Ok(report),
-            Err(error) => Err(error),
-        }
+        self.check(&report, is_rest)?;
+        Ok(report)
     }
 
     fn report(&self, cut: bool) -> Report {
@@ -216,32 +227,55 @@ impl Reader {
         report
     }
 
-    fn is_a_wat(&self, report: &Report) -> Result<(), Error> {
+    fn check(&self, report: &Report, is_rest: bool) -> Result<(), Error> {
         if self.head.is_empty() {
             return Err(Error::Empty);
-        }
-        if self.tally.records == 0 && !report.truncated {
-            return Err(Error::NotWat(self.what_it_is()));
         }
         if self.tally.metadata == 0 && self.tally.foreign > 0 {
             return Err(Error::NotWat(NotWat::OtherWarc));
         }
+        // Records that are cut or damaged were some.
+        let is_damaged = report.damaged > 0 && self.range.is_midway();
+        if self.tally.records == 0 && !report.truncated && !is_damaged && !is_rest {
+            return Err(Error::NotWat(self.what_it_is()));
+        }
         Ok(())
+    }
+
+    /// Whether what came may be the rest of a record that belongs to the first piece, by all that
+    /// can be known of it before the input ends.
+    fn is_rest(&self) -> bool {
+        self.range.is_midway()
+            && match &self.format {
+                Format::Gzip(members) if !members.found_any() => self.may_be_rest(),
+                Format::Unknown => self.may_be_rest(),
+                Format::Gzip(_) | Format::Plain => self.splitter.ends_like_a_record(),
+            }
+    }
+
+    fn may_be_rest(&self) -> bool {
+        rest::may_be_rest(&self.head, &self.tail, self.length)
     }
 
     fn what_it_is(&self) -> NotWat {
         let text = self.head.trim_ascii_start();
-        match self.format {
-            Format::Gzip(_) => NotWat::OtherGzip,
+        match &self.format {
+            Format::Gzip(members) if members.found_any() || !self.range.is_midway() => {
+                NotWat::OtherGzip
+            }
             _ if text.starts_with(b"<") || text.starts_with(b"\xef\xbb\xbf<") => NotWat::Markup,
             _ => NotWat::Unknown,
         }
     }
 
-    fn remember_head(&mut self, bytes: &[u8]) {
-        const ENOUGH: usize = 64;
-        let missing = ENOUGH.saturating_sub(self.head.len()).min(bytes.len());
+    fn remember(&mut self, bytes: &[u8]) {
+        let missing = rest::HEAD.saturating_sub(self.head.len()).min(bytes.len());
         self.head.extend_from_slice(&bytes[..missing]);
+        let last = &bytes[bytes.len().saturating_sub(rest::TAIL)..];
+        self.tail.extend_from_slice(last);
+        let surplus = self.tail.len().saturating_sub(rest::TAIL);
+        self.tail.drain(..surplus);
+        self.length += bytes.len() as u64;
     }
 
     fn pump(&mut self, last: bool, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), Error> {
@@ -311,7 +345,7 @@ impl Reader {
                 self.splitter = Splitter::new(true, !midway, self.range.to);
             }
             Sniffed::Unclear { passed } if midway => self.window.consume(passed),
-            Sniffed::Unclear { .. } if bytes.len() >= MAX_PREAMBLE => {
+            Sniffed::Unclear { .. } if bytes.len() >= sniff::ENOUGH => {
                 return Err(Error::NotWat(self.what_it_is()));
             }
             Sniffed::Unclear { .. } => {}
@@ -327,9 +361,12 @@ fn take_event(
     sink: &mut dyn FnMut(RawRecord<'_>) -> Flow,
 ) -> Flow {
     match event {
-        Event::Member(offset) if offset >= range.to && splitter.is_between_records() => Flow::Stop,
-        Event::Member(_) => Flow::Go,
         Event::Gap => splitter.gap(sink),
+        // The first member of the other piece that can be read: the damage before it, which its
+        // reader can't tell from the rest of a member, is counted here.
+        Event::Data { member, .. } if member >= range.to && splitter.is_between_records() => {
+            Flow::Stop
+        }
         Event::Data {
             member,
             first,
@@ -357,7 +394,7 @@ struct Tally {
     records: u64,
     /// Those that are the JSON metadata of a WAT file.
     metadata: u64,
-    /// Those that are neither that nor `warcinfo`.
+    /// Those of a type that is in no WAT file.
     foreign: u64,
 }
 
@@ -370,7 +407,7 @@ impl Tally {
         };
         self.records += 1;
         if record.is_metadata() {
-            self.metadata += 1;
+            self.metadata += u64::from(record.is_json());
         } else if !record.is_of_type("warcinfo") {
             self.foreign += 1;
         }

@@ -3,7 +3,10 @@
 use super::{header, stream};
 
 /// How far to look before giving up.
-pub(crate) const MAX_PREAMBLE: usize = 1 << 20;
+const MAX_PREAMBLE: usize = 1 << 20;
+
+/// The bytes that it takes: a member that starts within the preamble has to be seen to do so.
+pub(crate) const ENOUGH: usize = MAX_PREAMBLE + stream::START_TAIL;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sniffed {
@@ -22,9 +25,13 @@ pub(crate) enum Sniffed {
 /// nothing if a member starts within it: that never happens in a plain one, whose content is
 /// UTF-8.
 pub(crate) fn sniff(bytes: &[u8], owned: usize, last: bool) -> Sniffed {
-    let bytes = &bytes[..bytes.len().min(MAX_PREAMBLE)];
-    let is_all = last || bytes.len() == MAX_PREAMBLE;
-    let (member, sure) = stream::find_member_start(bytes, owned);
+    let bytes = &bytes[..bytes.len().min(ENOUGH)];
+    let is_enough = bytes.len() == ENOUGH;
+    let (member, sure) = match stream::find_member_start(bytes, owned) {
+        // Whatever may start at the very end is beyond what is looked at.
+        (_, false) if is_enough => (ENOUGH, false),
+        found => found,
+    };
     let record = header::find_start(bytes).filter(|at| *at < member);
     let record_end = record.map(|at| match header::read(&bytes[at..]) {
         header::Head::Known { end, .. } => at + end,
@@ -34,7 +41,7 @@ pub(crate) fn sniff(bytes: &[u8], owned: usize, last: bool) -> Sniffed {
     let is_plain = record_end.and_then(|end| match end <= member {
         true => Some(true),
         false if member < bytes.len() => Some(false),
-        false => is_all.then_some(true),
+        false => (last || is_enough).then_some(true),
     });
     match (is_plain, record) {
         (Some(true), _) => Sniffed::Plain,
@@ -90,6 +97,18 @@ mod tests {
             sniff(&[&RECORD[..15], MEMBER].concat(), 0, false),
             Sniffed::Gzip
         );
+    }
+
+    /// Whatever stands at the edge of what is looked at, it is not looked at for ever.
+    #[test]
+    fn an_endless_record_is_plain_in_the_end() {
+        for edge in 0..8 {
+            let mut bytes = b"\nWARC/1.0\r\n".to_vec();
+            bytes.resize(ENOUGH - edge, b'x');
+            bytes.extend(MEMBER[..1].repeat(20));
+            bytes.resize(ENOUGH + 100, b'x');
+            assert_eq!(sniff(&bytes, 0, false), Sniffed::Plain, "{edge}");
+        }
     }
 
     #[test]

@@ -32,6 +32,10 @@ struct Mark {
     origin: u64,
 }
 
+/// The most members that a record may go over, so that a crowd of tiny ones costs no memory.
+/// Those of bgzip hold 64 KiB each: 512 of them are the longest record that is believed.
+const MAX_MARKS: usize = 1 << 14;
+
 /// Cuts a stream into records. Keeps the one that is not whole yet, nothing else.
 #[derive(Debug)]
 pub(crate) struct Splitter {
@@ -87,7 +91,12 @@ impl Splitter {
     }
 
     pub(crate) fn capacity(&self) -> usize {
-        self.carry.capacity()
+        self.carry.capacity() + self.marks.capacity() * size_of::<Mark>()
+    }
+
+    /// Whether what came last, and belongs to no record that is known, is the end of one.
+    pub(crate) fn ends_like_a_record(&self) -> bool {
+        header::is_end(&self.carry)
     }
 
     /// Takes the next bytes and hands on each record that is whole.
@@ -96,46 +105,54 @@ impl Splitter {
         segment: Segment<'_>,
         sink: &mut dyn FnMut(RawRecord<'_>) -> Flow,
     ) -> Flow {
-        if !self.synced && segment.first && header::is_start(segment.bytes) {
-            self.drop_carry();
-            self.synced = true;
-            self.started = true;
+        if segment.bytes.is_empty() {
+            return Flow::Go;
         }
-        let mark = Mark {
-            at: self.carry.len(),
-            origin: segment.origin,
-        };
+        if !self.synced && segment.first && header::is_start(segment.bytes) {
+            self.start_afresh();
+        }
+        self.mark(segment.origin);
         if self.carry.is_empty() {
-            self.marks.clear();
-            self.marks.push(mark);
             let (used, flow) = self.split(segment.bytes, false, sink);
             self.carry.extend_from_slice(&segment.bytes[used..]);
             self.shift_marks(used);
             return flow;
         }
-        if !self.plain
-            && self
-                .marks
-                .last()
-                .is_none_or(|last| last.origin != mark.origin)
-        {
-            self.marks.push(mark);
-        }
         self.carry.extend_from_slice(segment.bytes);
+        if self.marks.len() > MAX_MARKS {
+            self.lose_record();
+        }
         if self.carry.len() < self.need {
             return Flow::Go;
         }
         self.split_carry(false, sink)
     }
 
+    /// Takes up again at a member that starts with a record: what came before is no reason to
+    /// doubt it.
+    fn start_afresh(&mut self) {
+        self.drop_carry();
+        self.synced = true;
+        self.started = true;
+        self.garbage = 0;
+    }
+
+    /// Notes where the bytes that come next are from.
+    fn mark(&mut self, origin: u64) {
+        let at = self.carry.len();
+        if at == 0 {
+            self.marks.clear();
+        }
+        let last = self.marks.last();
+        if last.is_none_or(|last| !self.plain && last.origin != origin) {
+            self.marks.push(Mark { at, origin });
+        }
+    }
+
     /// The bytes that should come next are lost.
     pub(crate) fn gap(&mut self, sink: &mut dyn FnMut(RawRecord<'_>) -> Flow) -> Flow {
         let flow = self.split_carry(true, sink);
-        if self.synced && !self.is_between_records() {
-            self.lost_records += 1;
-        }
-        self.drop_carry();
-        self.synced = false;
+        self.lose_record();
         flow
     }
 
@@ -166,35 +183,30 @@ impl Splitter {
         let mut at = 0;
         self.need = 0;
         loop {
-            if !self.synced {
-                at += self.sync(&bytes[at..]);
-                if !self.synced {
-                    return (at, Flow::Go);
-                }
-            }
-            at += bytes[at..]
-                .iter()
-                .take_while(|byte| is_line_end(**byte))
-                .count();
-            if at == bytes.len() {
+            at += self.pass_to_record(&bytes[at..]);
+            if !self.synced || at == bytes.len() {
                 return (at, Flow::Go);
             }
-            if self.origin(at) >= self.limit {
-                return (at, Flow::Stop);
-            }
-            match whole_record(&bytes[at..], last) {
+            let origin = self.origin(at);
+            let found = match origin < self.limit {
+                true => whole_record(&bytes[at..], last),
+                false => record_of_another(&bytes[at..], last),
+            };
+            match found {
                 Found::Record { body, end } => {
                     self.garbage = 0;
-                    let record = RawRecord {
-                        origin: self.origin(at),
-                        header: &bytes[at..at + body],
-                        body: &bytes[at + body..at + end],
-                    };
+                    let (header, body) = bytes[at..at + end].split_at(body);
                     at += end;
-                    if sink(record) == Flow::Stop {
-                        return (at, Flow::Stop);
+                    let flow = sink(RawRecord {
+                        origin,
+                        header,
+                        body,
+                    });
+                    if flow == Flow::Stop {
+                        return (at, flow);
                     }
                 }
+                Found::Another => return (at, Flow::Stop),
                 Found::Short { need } => {
                     self.need = need;
                     return (at, Flow::Go);
@@ -205,6 +217,16 @@ impl Splitter {
                 }
             }
         }
+    }
+
+    /// Passes what stands before the next record. Gives how many bytes that is.
+    fn pass_to_record(&mut self, bytes: &[u8]) -> usize {
+        let skipped = if self.synced { 0 } else { self.sync(bytes) };
+        if !self.synced {
+            return skipped;
+        }
+        let rest = bytes[skipped..].iter();
+        skipped + rest.take_while(|byte| is_line_end(**byte)).count()
     }
 
     /// Looks for the next record. Gives how many bytes to skip.
@@ -226,8 +248,9 @@ impl Splitter {
 
     fn origin(&self, at: usize) -> u64 {
         // The first mark is at 0 whenever there are bytes.
-        let mark = self.marks.iter().rev().find(|mark| mark.at <= at);
-        let mark = mark.copied().unwrap_or(Mark { at: 0, origin: 0 });
+        let after = self.marks.partition_point(|mark| mark.at <= at);
+        let mark = self.marks[..after].last().copied();
+        let mark = mark.unwrap_or(Mark { at: 0, origin: 0 });
         if self.plain {
             mark.origin + (at - mark.at) as u64
         } else {
@@ -247,6 +270,15 @@ impl Splitter {
         self.marks.insert(0, first);
     }
 
+    /// Gives up the record that is half read, if there is one, and looks for the next.
+    fn lose_record(&mut self) {
+        if !self.is_between_records() {
+            self.lost_records += 1;
+        }
+        self.drop_carry();
+        self.synced = false;
+    }
+
     fn drop_carry(&mut self) {
         self.lose(self.carry.len());
         self.carry.clear();
@@ -256,8 +288,15 @@ impl Splitter {
 }
 
 enum Found {
-    Record { body: usize, end: usize },
-    Short { need: usize },
+    Record {
+        body: usize,
+        end: usize,
+    },
+    /// One that belongs to somebody else.
+    Another,
+    Short {
+        need: usize,
+    },
     Bad,
 }
 
@@ -282,6 +321,19 @@ fn whole_record(bytes: &[u8], last: bool) -> Found {
         Some(_) => Found::Bad,
         None if last => short_at_the_end(bytes),
         None => Found::Short { need: end + 1 },
+    }
+}
+
+/// The record of another piece at the start of `bytes`. What it holds is of no interest, but its
+/// reader has to find it: what it can't is lost to this one.
+fn record_of_another(bytes: &[u8], last: bool) -> Found {
+    match header::can_be_found(bytes) {
+        Some(true) => Found::Another,
+        Some(false) => Found::Bad,
+        None if last => Found::Another,
+        None => Found::Short {
+            need: bytes.len() + 1,
+        },
     }
 }
 

@@ -39,6 +39,26 @@ pub(crate) fn find_member_start(bytes: &[u8], from: usize) -> (usize, bool) {
     (bytes.len(), false)
 }
 
+/// How many bytes at the end of others may be the beginning of a member.
+pub(crate) const START_TAIL: usize = 3;
+
+/// What the end of a member says of the length of its content (modulo 4 GiB). `None`: too few
+/// bytes.
+pub(crate) fn content_length(member: &[u8]) -> Option<u32> {
+    member.last_chunk().copied().map(u32::from_le_bytes)
+}
+
+/// Whether a member of `compressed` bytes may have content of this length.
+pub(crate) fn may_hold(compressed: u64, content: u32) -> bool {
+    /// The shortest member: header, an empty block, checksum and length.
+    const SHORTEST: u64 = 10 + 2 + 8;
+    /// The most that deflate makes of a byte.
+    const EXPANSION: u64 = 1032;
+    let most = compressed.saturating_mul(EXPANSION);
+    let is_possible = (compressed / 2..=most).contains(&u64::from(content));
+    compressed >= SHORTEST && (is_possible || most > u64::from(u32::MAX))
+}
+
 /// What a step did, and what the decoder wants next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Step {

@@ -19,8 +19,7 @@ proptest! {
 
     #[test]
     fn a_damaged_member_costs_itself(
-        // Not the last one: in that, damage may look like a cut.
-        lost in 0_usize..9,
+        lost in 0_usize..10,
         at in any::<prop::sample::Index>(),
         bit in 0_u32..8,
         steps in prop::collection::vec(1_usize..2000, 1..5),
@@ -153,6 +152,28 @@ fn a_wrong_length_costs_one_record(#[case] field: &str) {
     }
 }
 
+/// Damage can make a member go on and on; in the last one that must not look like a file that was
+/// cut, which no second try would mend.
+#[test]
+fn damage_in_the_last_member_is_no_cut() {
+    let mut members: Vec<Vec<u8>> = records(3).iter().map(|record| gzip(record)).collect();
+    let last = members.pop().unwrap();
+    let before = members.concat();
+    let mut damaged = 0;
+    for bit in 0..8 * last.len() {
+        let mut member = last.clone();
+        member[bit / 8] ^= 1 << (bit % 8);
+        let (_, report) = read(&[&before[..], &member].concat());
+        assert!(!report.truncated, "bit {bit}: {report:?}");
+        damaged += u64::from(!report.is_whole());
+    }
+    assert!(damaged > 7 * last.len() as u64, "{damaged}");
+    for cut in 1..last.len() {
+        let (_, report) = read(&[&before[..], &last[..cut]].concat());
+        assert!(report.truncated, "{cut} of {}: {report:?}", last.len());
+    }
+}
+
 #[test]
 fn damaged_json_costs_one_record() {
     let mut all = records(4);
@@ -160,13 +181,16 @@ fn damaged_json_costs_one_record() {
         r#"{"Envelope":{"#,
         "{\"\u{1}\"}",
         r#"{"Envelope":"\ud800"} x"#,
+        "",
+        r#"?"Envelope":{}}"#,
+        "fetchTimeMs: 12",
     ] {
         all.push(record("metadata", damaged));
     }
     all.push(numbered(4));
     let (alts, report) = alts(&lay_out(&all, &Layout::Members(1)));
     assert_eq!(alts, numbered_alts(0..5));
-    assert_eq!(report.damaged, 3);
+    assert_eq!(report.damaged, 6);
 }
 
 /// cc2dataset gives up the whole file for each of these.
@@ -221,6 +245,47 @@ fn a_bomb_is_given_up_in_bounded_memory() {
     assert_eq!(count, 2);
     assert!(!report.is_whole());
     assert!(most < 16 << 20, "{most} bytes");
+}
+
+/// After a bomb was given up, a record that takes long to come is no part of it.
+#[test]
+fn a_long_record_after_a_bomb_is_read() {
+    let mut file = gzip(&numbered(1));
+    file.extend(gzip_at(&vec![0; 100 << 20], 9));
+    let link = r#"{"path":"A@/href","url":"/abcdefgh"}"#;
+    let image = r#"{"path":"IMG@/src","url":"x.jpg","alt":"after the bomb"}"#;
+    let long = response(
+        "https://example.com/",
+        "",
+        &[&vec![link; 150_000].join(","), image],
+    );
+    assert!(long.len() > 5 << 20);
+    file.extend(gzip(&long));
+    file.extend(gzip(&numbered(2)));
+    let (alts, report) = alts(&file);
+    assert_eq!(alts, ["image 1", "after the bomb", "image 2"]);
+    assert!(!report.is_whole());
+}
+
+/// A record that goes over a crowd of members is given up before their number costs anything.
+#[rstest]
+#[case::empty(b"", 600_000)]
+#[case::a_byte_each(b"x", 400_000)]
+fn a_crowd_of_members_takes_no_memory(#[case] content: &[u8], #[case] count: usize) {
+    let head = "WARC/1.0\r\nWARC-Type: metadata\r\nContent-Length: 30000000\r\n\r\n{\r\n";
+    let mut file = gzip(&numbered(1));
+    file.extend(gzip(head.as_bytes()));
+    file.extend(gzip(content).repeat(count));
+    file.extend(gzip(&numbered(2)));
+    let mut reader = cah_wat::Reader::new();
+    let (mut count, mut most) = (0, 0);
+    for chunk in file.chunks(100_000) {
+        reader.decode(chunk, |_| count += 1).unwrap();
+        most = most.max(reader.buffered());
+    }
+    let report = reader.finish(|_| count += 1).unwrap();
+    assert!(most < 8 << 20, "{most} bytes");
+    assert_eq!((count, report.damaged), (2, 1));
 }
 
 /// Damage in a member too long to be held back loses what comes after it in the member.

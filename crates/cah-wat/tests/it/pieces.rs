@@ -1,9 +1,12 @@
 //! Halves of files.
 
-use cah_wat::{Options, PageReader, Piece, Reader};
+use cah_wat::{Error, NotWat, Options, PageReader, Piece, Reader};
 use proptest::prelude::*;
+use rstest::rstest;
 
-use crate::wat::{Bodies, Layout, gzip, lay_out, layout, numbered_alts, read_piece, records, wat};
+use crate::wat::{
+    Bodies, Layout, gzip, lay_out, layout, numbered_alts, read_piece, record, records, wat,
+};
 
 fn bodies(file: &[u8], piece: Piece, steps: &[usize]) -> Bodies {
     let (bodies, report) = read_piece(file, piece, steps);
@@ -78,6 +81,113 @@ fn a_single_member_is_all_in_the_first_piece() {
     let file = lay_out(&records(3000), &Layout::OneMember);
     assert_eq!(bodies(&file, Piece::First, &[5000]).len(), 6001);
     assert_eq!(bodies(&file, Piece::Second, &[5000]).len(), 0);
+}
+
+/// However much of the last record lies behind the middle.
+#[rstest]
+#[case::plain(Layout::Plain)]
+#[case::members(Layout::Members(1))]
+#[case::blocks(Layout::Blocks(1000))]
+fn a_record_over_the_middle_leaves_an_empty_second_piece(#[case] layout: Layout) {
+    let words = (0..3000_u64)
+        .map(|n| format!(r#""{:x}","#, n * n * 7919))
+        .collect::<String>();
+    let long = record("metadata", &format!("{{\"x\":[{words}0]}}"));
+    let mut all = records(1);
+    all.push(long);
+    let file = lay_out(&all, &layout);
+    assert_eq!(bodies(&file, Piece::First, &[500]).len(), 4);
+    assert_eq!(bodies(&file, Piece::Second, &[500]).len(), 0);
+}
+
+/// Fifty times these records, a member each.
+fn gzips(all: &[(&str, &str)]) -> Vec<u8> {
+    let members = all
+        .iter()
+        .flat_map(|(kind, body)| gzip(&record(kind, body)));
+    members.collect::<Vec<_>>().repeat(50)
+}
+
+/// Whatever a server gives instead of a file, its second half is no empty half of a WAT file.
+#[rstest]
+#[case::page(b"<!DOCTYPE html><p>Not found</p>".repeat(100), NotWat::Unknown)]
+#[case::json(br#"{"error":{"code":404,"message":"no such key, none at all"}}"#.to_vec(), NotWat::Unknown)]
+#[case::image([b"\x89PNG\r\n\x1a\n\x00\x01\x02".repeat(99), b"IEND\xae\x42\x60\x82".to_vec()].concat(), NotWat::Unknown)]
+#[case::a_list_of_paths(gzip(b"crawl-data/1.warc.wat.gz\n").repeat(50), NotWat::OtherGzip)]
+#[case::wet(gzips(&[("conversion", "Some text of a page.")]), NotWat::OtherWarc)]
+#[case::warc(gzips(&[("response", "HTTP/1.1 200 OK\r\n\r\n"), ("metadata", "fetchTimeMs: 12")]), NotWat::OtherWarc)]
+fn the_second_half_of_something_else_is_refused(#[case] file: Vec<u8>, #[case] what: NotWat) {
+    for steps in [&[1][..], &[usize::MAX]] {
+        let (_, report) = read_piece(&file, Piece::Second, steps);
+        match report {
+            Err(Error::NotWat(found)) => assert_eq!(found, what),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_second_half_of_which_nothing_came_is_refused() {
+    let nothing = Reader::for_piece(1000, Piece::Second).finish(|_| {});
+    assert!(matches!(nothing, Err(Error::Empty)));
+}
+
+/// What is damaged right behind the middle is in neither piece's members that can be read.
+#[rstest]
+#[case::gzip(true)]
+#[case::plain(false)]
+fn damage_right_behind_the_middle_is_counted_once(#[case] compressed: bool) {
+    let records = records(20).into_iter();
+    let mut parts: Vec<Vec<u8>> = match compressed {
+        true => records.map(|record| gzip(&record)).collect(),
+        false => records.collect(),
+    };
+    let length: usize = parts.iter().map(Vec::len).sum();
+    let mut ends = parts.iter().scan(0, |end, part| {
+        *end += part.len();
+        Some(*end)
+    });
+    let first_behind = 1 + ends.position(|end| 2 * end >= length).unwrap();
+    // In a member its middle; in a plain record the line by which others would find it.
+    let at = if compressed {
+        parts[first_behind].len() / 2
+    } else {
+        2
+    };
+    parts[first_behind][at] ^= 0x55;
+    let file = parts.concat();
+    let (whole, report) = read_piece(&file, Piece::Whole, &[usize::MAX]);
+    let report = report.unwrap();
+    assert_eq!((whole.len(), report.damaged), (40, 1));
+    for steps in [&[1][..], &[700], &[usize::MAX]] {
+        let (first, first_report) = read_piece(&file, Piece::First, steps);
+        let (second, second_report) = read_piece(&file, Piece::Second, steps);
+        let (first_report, second_report) = (first_report.unwrap(), second_report.unwrap());
+        assert_eq!([first, second].concat(), whole);
+        assert_eq!(first_report.damaged + second_report.damaged, 1);
+        assert_eq!(
+            first_report.lost_bytes + second_report.lost_bytes,
+            report.lost_bytes
+        );
+        assert!(!first_report.truncated && !second_report.truncated);
+    }
+}
+
+/// A plain file whose second half begins with a record that never ends.
+#[test]
+fn a_second_half_without_an_end_is_not_kept() {
+    let mut half = b"\nWARC/1.0\r\nX: ".to_vec();
+    half.resize(1 << 20, b'x');
+    // Where the search for a start gives up, one might be beginning.
+    half[(1 << 20) - 1] = 0x1f;
+    let mut reader = Reader::for_piece(64 << 20, Piece::Second);
+    let mut most = 0;
+    for _ in 0..30 {
+        let _ = reader.decode(&half, |_| {});
+        half.fill(b'x');
+        most = most.max(reader.buffered());
+    }
+    assert!(most < 8 << 20, "{most} bytes");
 }
 
 #[test]
