@@ -9,15 +9,25 @@ use std::{borrow::Cow, net::Ipv6Addr};
 
 use crate::{Link, extract::is_http};
 
+/// Bytes of links and of what they are joined to that are gone through for one page. Hundreds of
+/// thousands of links of a usual page are far below; with a base of half a megabyte for each of
+/// its short links, a page of one megabyte would become many gigabytes.
+pub(crate) const MOST_JOINED: usize = 128 << 20;
+
 /// Joins the links of a page to its URL, or to its `base` element where it has one. What can't
-/// be joined stays as it is.
+/// be joined stays as it is, and so does what comes when [`MOST_JOINED`] is used up.
 pub(crate) fn make_absolute(page: &str, base: Option<&str>, links: &mut [Link<'_>]) {
     let base = base
         .and_then(|base| urljoin(page, base))
         .unwrap_or(Cow::Borrowed(page));
     let clean_base = clean(&base);
     let base = Base::new(&base, &clean_base);
+    let mut left = MOST_JOINED;
     for link in links.iter_mut().filter(|link| !is_http(&link.url)) {
+        match left.checked_sub(base.whole.len() + link.url.len()) {
+            Some(rest) => left = rest,
+            None => return,
+        }
         if let Some(Cow::Owned(joined)) = base.join(&link.url) {
             link.url = Cow::Owned(joined);
         }
@@ -308,6 +318,21 @@ mod tests {
             assert_eq!(ours.as_deref(), joined.as_deref(), "{base:?} + {link:?}");
         }
         assert!(JOINS.lines().count() > 900);
+    }
+
+    #[test]
+    fn a_long_base_is_not_repeated_without_end() {
+        let link = Link {
+            url: "c.jpg".into(),
+            alt: "".into(),
+        };
+        let mut links = vec![link; 2_000];
+        let base = format!("/{}/", "x".repeat(1 << 20));
+        make_absolute("http://h.example/a/b", Some(&base), &mut links);
+        let total: usize = links.iter().map(|link| link.url.len()).sum();
+        assert!(total <= MOST_JOINED + links.len() * "c.jpg".len());
+        assert!(links[0].url.ends_with("/c.jpg"));
+        assert_eq!(links[1_999].url, "c.jpg");
     }
 
     #[test]

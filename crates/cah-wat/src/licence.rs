@@ -14,6 +14,9 @@ pub(crate) const HOST: &str = "creativecommons.org";
 /// Links to deeds of one page that are looked at.
 pub(crate) const ENOUGH: usize = 64;
 
+/// The longest address of a deed, in bytes. Each candidate of the page has a copy.
+const MAX_LENGTH: usize = 2048;
+
 /// A link to a deed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LicenceLink {
@@ -27,7 +30,7 @@ pub(crate) struct LicenceLink {
 impl LicenceLink {
     /// The link, if it leads to a deed. `rel` is the link's attribute.
     pub(crate) fn new(url: &str, rel: Option<&str>) -> Option<Self> {
-        if !url.contains(HOST) {
+        if url.len() > MAX_LENGTH || !url.contains(HOST) {
             return None;
         }
         let absolute = if url.starts_with("//") {
@@ -102,6 +105,14 @@ mod tests {
         ] {
             assert_eq!(LicenceLink::new(url, Some("license")), None, "{url}");
         }
+    }
+
+    #[test]
+    fn an_address_beyond_measure_is_none() {
+        let deed = "https://creativecommons.org/licenses/by/4.0/?";
+        let padded = |length: usize| format!("{deed:x<length$}");
+        assert!(LicenceLink::new(&padded(MAX_LENGTH), None).is_some());
+        assert_eq!(LicenceLink::new(&padded(MAX_LENGTH + 1), None), None);
     }
 
     #[test]

@@ -18,7 +18,15 @@ pub fn repair(text: &str) -> String {
         plsfix::fix_text(&line, None)
     };
     let once = unescape(&mended);
-    fold_white_space(&unescape(&once))
+    // At the end, since entities stand for any character.
+    let readable = unescape(&once).replace(is_invisible, "");
+    fold_white_space(&readable)
+}
+
+/// What ftfy drops: control characters that are no white space, and deprecated ones of Unicode.
+fn is_invisible(c: char) -> bool {
+    (c.is_control() && !c.is_whitespace())
+        || matches!(c, '\u{206a}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffc}')
 }
 
 /// Plain ASCII without entities and control characters has nothing to mend.
@@ -62,6 +70,8 @@ mod tests {
     #[case::intact("Ein schöner Tag in Köln", "Ein schöner Tag in Köln")]
     #[case::other_scripts("東京タワーの夜景 – красивый вид", "東京タワーの夜景 – красивый вид")]
     #[case::control("a\u{0}b\u{7}c", "abc")]
+    #[case::control_by_entity("bell &#7; x, &#7 y &amp;#x7; z", "bell x, y z")]
+    #[case::white_space_by_entity("a&#10;b&Tab;c", "a b c")]
     #[case::nothing(" \n\t ", "")]
     fn repairs(#[case] text: &str, #[case] repaired: &str) {
         assert_eq!(repair(text), repaired);

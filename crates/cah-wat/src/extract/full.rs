@@ -1,7 +1,7 @@
 //! The sure way through a record's JSON: any JSON, parsed by serde.
 //!
-//! Nothing is built but what is kept, so that a hostile record takes no more memory than its own
-//! length.
+//! Nothing is built but what is kept, so that the memory that a hostile record takes stays in
+//! proportion to its length.
 
 use std::{borrow::Cow, fmt, marker::PhantomData};
 
@@ -142,99 +142,40 @@ impl<'de, N: Name> Members<'de> for Text<'de, N> {
     }
 }
 
-impl<'de> Members<'de> for Record<'de> {
-    fn take<A: MapAccess<'de>>(
-        &mut self,
-        key: &str,
-        wanted: Wanted,
-        map: &mut A,
-    ) -> Result<Taken, A::Error> {
-        match key {
-            "Container" => self.filename = map.next_value_seed(Object::new(wanted))?,
-            "Envelope" => self.envelope = map.next_value_seed(Object::new(wanted))?,
-            _ => return Ok(Taken::No),
+/// Says which members of an object go where, and what reads them.
+macro_rules! members {
+    ($object:ident, $wanted:ident: $($name:literal $(if $guard:expr)? => $field:ident = $seed:expr),+) => {
+        impl<'de> Members<'de> for $object<'de> {
+            fn take<A: MapAccess<'de>>(
+                &mut self,
+                key: &str,
+                $wanted: Wanted,
+                map: &mut A,
+            ) -> Result<Taken, A::Error> {
+                match key {
+                    $($name $(if $guard)? => self.$field = map.next_value_seed($seed)?,)+
+                    _ => return Ok(Taken::No),
+                }
+                Ok(Taken::Yes)
+            }
         }
-        Ok(Taken::Yes)
-    }
+    };
 }
 
-impl<'de> Members<'de> for Envelope<'de> {
-    fn take<A: MapAccess<'de>>(
-        &mut self,
-        key: &str,
-        wanted: Wanted,
-        map: &mut A,
-    ) -> Result<Taken, A::Error> {
-        match key {
-            "WARC-Header-Metadata" => self.target = map.next_value_seed(Object::new(wanted))?,
-            "Payload-Metadata" => self.payload = map.next_value_seed(Object::new(wanted))?,
-            _ => return Ok(Taken::No),
-        }
-        Ok(Taken::Yes)
-    }
-}
-
-impl<'de> Members<'de> for Payload<'de> {
-    fn take<A: MapAccess<'de>>(
-        &mut self,
-        key: &str,
-        wanted: Wanted,
-        map: &mut A,
-    ) -> Result<Taken, A::Error> {
-        match key {
-            "HTTP-Response-Metadata" => self.response = map.next_value_seed(Object::new(wanted))?,
-            _ => return Ok(Taken::No),
-        }
-        Ok(Taken::Yes)
-    }
-}
-
-impl<'de> Members<'de> for Response<'de> {
-    fn take<A: MapAccess<'de>>(
-        &mut self,
-        key: &str,
-        wanted: Wanted,
-        map: &mut A,
-    ) -> Result<Taken, A::Error> {
-        match key {
-            "HTML-Metadata" => self.html = map.next_value_seed(Object::new(wanted))?,
-            _ => return Ok(Taken::No),
-        }
-        Ok(Taken::Yes)
-    }
-}
-
-impl<'de> Members<'de> for Html<'de> {
-    fn take<A: MapAccess<'de>>(
-        &mut self,
-        key: &str,
-        wanted: Wanted,
-        map: &mut A,
-    ) -> Result<Taken, A::Error> {
-        match key {
-            "Head" => self.head = map.next_value_seed(Object::new(wanted))?,
-            "Links" => self.links = map.next_value_seed(Links(wanted))?,
-            _ => return Ok(Taken::No),
-        }
-        Ok(Taken::Yes)
-    }
-}
-
-impl<'de> Members<'de> for Head<'de> {
-    fn take<A: MapAccess<'de>>(
-        &mut self,
-        key: &str,
-        wanted: Wanted,
-        map: &mut A,
-    ) -> Result<Taken, A::Error> {
-        match key {
-            "Base" => self.base = map.next_value()?,
-            "Link" if wanted.licences => self.links = map.next_value_seed(Links(wanted))?,
-            _ => return Ok(Taken::No),
-        }
-        Ok(Taken::Yes)
-    }
-}
+members!(Record, wanted:
+    "Container" => filename = Object::new(wanted),
+    "Envelope" => envelope = Object::new(wanted));
+members!(Envelope, wanted:
+    "WARC-Header-Metadata" => target = Object::new(wanted),
+    "Payload-Metadata" => payload = Object::new(wanted));
+members!(Payload, wanted: "HTTP-Response-Metadata" => response = Object::new(wanted));
+members!(Response, wanted: "HTML-Metadata" => html = Object::new(wanted));
+members!(Html, wanted:
+    "Head" => head = Object::new(wanted),
+    "Links" => links = Links(wanted));
+members!(Head, wanted:
+    "Base" => base = PhantomData,
+    "Link" if wanted.licences => links = Links(wanted));
 
 impl<'de> Members<'de> for RawLink<'de> {
     fn take<A: MapAccess<'de>>(

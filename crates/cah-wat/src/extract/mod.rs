@@ -164,6 +164,11 @@ impl Extractor {
             Ok(parts) => parts,
             Err(walk::Surprise) => full::parts(json, wanted).map_err(|_| BadJson)?,
         };
+        // Each candidate has a copy of its page's URL, which is nothing but a hostile file's that
+        // it adds up to more than links may.
+        if parts.page_url.len().saturating_mul(parts.links.len()) > join::MOST_JOINED {
+            return Err(BadJson);
+        }
         Ok(self.page_of_parts(parts))
     }
 

@@ -197,6 +197,46 @@ fn rules_have_names() {
     );
 }
 
+/// A page whose base is half its length, and whose links are short: each link is judged once, and
+/// none of them is joined without end.
+#[test]
+fn a_page_with_an_endless_base_stays_as_large_as_it_is() {
+    let head = format!(r#""Base":"https://example.com/{}/""#, "x".repeat(500_000));
+    let image = r#"{"path":"IMG@/src","url":"a.jpg","alt":"A red bicycle"}"#;
+    let links = vec![image; 20_000];
+    let record = crate::wat::response("https://example.com/", &head, &links);
+    let json = crate::wat::json(&record);
+    let page_of = |raw| {
+        let options = Options {
+            raw,
+            ..Options::default()
+        };
+        let page = Extractor::new(options).page_of_json(json);
+        page.unwrap().unwrap()
+    };
+    let page = page_of(false);
+    let total: usize = page.links.iter().map(|link| link.url.len()).sum();
+    assert!(total < 200 << 20, "{total} bytes");
+    let judged = page
+        .links
+        .iter()
+        .map(|link| Rules::default().judge(&page, link));
+    let reasons: Vec<_> = judged.map(|judged| judged.unwrap_err()).collect();
+    assert_eq!(reasons.len(), 20_000);
+    assert_eq!(reasons[0], Rejection::UrlTooLong);
+    assert_eq!(reasons[19_999], Rejection::UrlInvalid);
+    assert!(page_of(true).links.len() < 1_000, "no http(s) URLs");
+}
+
+#[test]
+fn a_page_url_is_not_repeated_without_end() {
+    let url = format!("https://example.com/{}", "x".repeat(500_000));
+    let image = r#"{"path":"IMG@/src","url":"https://e/a.jpg","alt":"A red bicycle"}"#;
+    let record = crate::wat::response(&url, "", &vec![image; 20_000]);
+    let page = Extractor::new(Options::default()).page_of_json(crate::wat::json(&record));
+    assert!(page.is_err());
+}
+
 /// From a record to the page's licence, links in the head and on the page.
 #[rstest]
 #[case::none("", r#"{"path":"A@/href","url":"https://example.com/"}"#, None)]
@@ -223,12 +263,8 @@ fn rules_have_names() {
 fn pages_have_a_licence(#[case] head: &str, #[case] link: &str, #[case] licence: Option<&str>) {
     let image = r#"{"path":"IMG@/src","url":"a.jpg","alt":"x"}"#;
     let record = crate::wat::response("https://example.com/", head, &[link, image]);
-    let json = record
-        .split(|byte| *byte == b'\n')
-        .find(|line| line.starts_with(b"{"))
-        .unwrap();
     let page = Extractor::new(Options::default())
-        .page_of_json(json)
+        .page_of_json(crate::wat::json(&record))
         .unwrap()
         .unwrap();
     assert_eq!(page.license.as_deref(), licence);

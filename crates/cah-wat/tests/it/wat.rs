@@ -28,6 +28,12 @@ pub(crate) fn response(page_url: &str, head: &str, links: &[&str]) -> Vec<u8> {
     )
 }
 
+/// The content of a metadata record.
+pub(crate) fn json(record: &[u8]) -> &[u8] {
+    let mut lines = record.split(|byte| *byte == b'\n');
+    lines.find(|line| line.starts_with(b"{")).unwrap()
+}
+
 /// A response with one image, told apart by its number and padded to a size of its own.
 pub(crate) fn numbered(number: usize) -> Vec<u8> {
     let padding: String = (0..(number * 37) % 400)
