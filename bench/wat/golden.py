@@ -1,4 +1,4 @@
-"""Writes the golden files of cah-wat's tests, by way of the peer driver and Python's urljoin.
+"""Writes the golden files of cah-wat's tests.
 
     golden.py DIRECTORY
 
@@ -6,7 +6,8 @@ pages.wat.gz   a small WAT file of awkward pages: bases, odd URLs, scripts, esca
 pages.jsonl    its rows for every document type: [type, uid, url, alt, cc_filename, page_url]
 joins.jsonl    [base, link, urllib.parse.urljoin(base, link) or null where that raises ValueError]
 
-Everything comes from a fixed seed; Python 3.11 to 3.13 give the same files.
+The rows are those of peer.py, our own driver over cc2dataset's libraries, and not of cc2dataset itself (which needs
+Spark); the joins are Python's own. Everything comes from a fixed seed; Python 3.11 to 3.13 give the same files.
 """
 
 import gzip
