@@ -14,6 +14,17 @@ pub(crate) struct RawRecord<'a> {
     pub(crate) body: &'a [u8],
 }
 
+impl<'a> RawRecord<'a> {
+    fn new(origin: u64, bytes: &'a [u8], body: usize) -> Self {
+        let (header, body) = bytes.split_at(body);
+        RawRecord {
+            origin,
+            header,
+            body,
+        }
+    }
+}
+
 /// Bytes that come next in the stream.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Segment<'a> {
@@ -194,16 +205,11 @@ impl Splitter {
             };
             match found {
                 Found::Record { body, end } => {
+                    let record = RawRecord::new(origin, &bytes[at..at + end], body);
                     self.garbage = 0;
-                    let (header, body) = bytes[at..at + end].split_at(body);
                     at += end;
-                    let flow = sink(RawRecord {
-                        origin,
-                        header,
-                        body,
-                    });
-                    if flow == Flow::Stop {
-                        return (at, flow);
+                    if sink(record) == Flow::Stop {
+                        return (at, Flow::Stop);
                     }
                 }
                 Found::Another => return (at, Flow::Stop),
