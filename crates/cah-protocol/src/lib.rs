@@ -13,11 +13,11 @@ mod worker;
 pub use outcome::{Outcome, OutcomeCounts, Phase};
 pub use shard::{IDS_PER_CHUNK, IDS_PER_SHARD, Piece, Shard, UnknownPiece};
 pub use text::{
-    MAX_NICKNAME_CHARS, MAX_PROGRESS_CHARS, MAX_RESULT_BYTES, TextRejected, check_nickname,
-    check_progress, check_result,
+    MAX_NICKNAME_CHARS, MAX_PROGRESS_CHARS, MAX_RESULT_BYTES, TextRejected, check_message,
+    check_nickname, check_progress, check_result,
 };
 pub use wire::{
-    ByeRequest, CompleteRequest, JobRequest, JobResponse, MalformedJob, NewWorkerResponse,
-    ProgressRequest, SUCCESS, UNKNOWN_WORKER, ValidateRequest,
+    ByeRequest, CompleteRequest, FailRequest, JobRequest, JobResponse, MalformedJob,
+    NewWorkerResponse, ProgressRequest, SUCCESS, UNKNOWN_WORKER, ValidateRequest,
 };
 pub use worker::{UnknownWorkerType, WorkerType};

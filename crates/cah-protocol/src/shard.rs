@@ -80,6 +80,14 @@ impl Shard {
         }
     }
 
+    /// Whether the job has a number and its ids are a chunk's: 10⁶ of them, all within an int64 as
+    /// the dataset's columns are.
+    pub(crate) fn is_numbered_as_a_chunk(&self) -> bool {
+        self.number > 0
+            && self.end_id <= i64::MAX as u64
+            && self.start_id.checked_add(IDS_PER_CHUNK) == Some(self.end_id)
+    }
+
     /// The sample id of the candidate with this index in the shard.
     ///
     /// Piece 1 starts at the middle of the chunk; `index` is below [`IDS_PER_SHARD`].

@@ -22,6 +22,10 @@ pub struct NewWorkerResponse {
     pub token: String,
     /// Where a CPU worker hands its results over; any text.
     pub upload_address: String,
+    /// Seconds within which the tracker wants to hear from the worker while it holds a job; beyond
+    /// the public protocol, so that trackers that do not send it are read as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat: Option<u64>,
 }
 
 /// Body of `POST /api/newJob`.
@@ -65,6 +69,16 @@ pub enum MalformedJob {
     /// A piece that is neither 0 nor 1.
     #[error(transparent)]
     Piece(#[from] UnknownPiece),
+    /// Numbers that no shard has: job 0, or ids that are not those of one chunk.
+    #[error("job {number} has the sample ids {start_id} to {end_id}, which no shard has")]
+    Numbers {
+        /// The job number.
+        number: u64,
+        /// First sample id of the chunk.
+        start_id: u64,
+        /// First sample id after the chunk.
+        end_id: u64,
+    },
 }
 
 impl From<Shard> for JobResponse {
@@ -84,13 +98,21 @@ impl TryFrom<JobResponse> for Shard {
 
     fn try_from(job: JobResponse) -> Result<Self, MalformedJob> {
         let id = |text: String| text.parse().map_err(|_| MalformedJob::Id(text));
-        Ok(Self {
+        let shard = Self {
             number: job.number,
             url: job.url,
             start_id: id(job.start_id)?,
             end_id: id(job.end_id)?,
             piece: Piece::try_from(job.shard)?,
-        })
+        };
+        match shard.is_numbered_as_a_chunk() {
+            true => Ok(shard),
+            false => Err(MalformedJob::Numbers {
+                number: shard.number,
+                start_id: shard.start_id,
+                end_id: shard.end_id,
+            }),
+        }
     }
 }
 
@@ -120,6 +142,25 @@ pub struct CompleteRequest {
     /// CPU: where a GPU worker finds the images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// The job that the worker means: a fence beyond the public protocol, so that a call that was
+    /// long on its way is not taken for the job that the worker holds by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u64>,
+}
+
+/// Body of `POST /api/failJob`, a call beyond the public protocol: the worker cannot do the job.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FailRequest {
+    /// The worker's token.
+    pub token: String,
+    /// The worker's type; HYBRID where it is left out.
+    #[serde(default, rename = "type")]
+    pub worker_type: WorkerType,
+    /// What is wrong, at most 1,000 characters.
+    pub message: String,
+    /// The job that the worker means.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u64>,
 }
 
 #[cfg(test)]
@@ -136,6 +177,26 @@ mod tests {
         );
         let read: JobResponse = serde_json::from_str(&sent).unwrap();
         assert_eq!(Shard::try_from(read), Ok(shard));
+    }
+
+    #[test]
+    fn a_job_with_the_numbers_of_no_shard_is_refused() {
+        let sound = JobResponse::from(Shard::of_chunk(4, Piece::Second, "u"));
+        for (number, start_id, end_id) in [
+            (0, "3000000", "4000000"),
+            (8, "4000000", "3000000"),
+            (8, "0", "18446744073709551615"),
+            (8, "18446744073709000000", "18446744073709551615"),
+        ] {
+            let job = JobResponse {
+                number,
+                start_id: start_id.into(),
+                end_id: end_id.into(),
+                ..sound.clone()
+            };
+            let refused = Shard::try_from(job);
+            assert!(matches!(refused, Err(MalformedJob::Numbers { .. })));
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ CREATE TABLE totals (
     jobs   INTEGER NOT NULL DEFAULT 0,
     closed INTEGER NOT NULL DEFAULT 0 CHECK (closed >= 0),
     banned INTEGER NOT NULL DEFAULT 0 CHECK (banned >= 0),
+    parked INTEGER NOT NULL DEFAULT 0 CHECK (parked >= 0),
     pairs  INTEGER NOT NULL DEFAULT 0 CHECK (pairs >= 0)
 ) STRICT;
 
@@ -32,21 +33,35 @@ CREATE TABLE chunks (
 
 CREATE INDEX chunks_by_url ON chunks (url_key);
 
--- state: 0 open, 1 leased, 2 closed, 3 banned.
+-- state: 0 open, 1 leased, 2 closed, 3 banned, 4 parked (it failed so often that a person should
+-- look at it). attempts counts leases, failures those that ended with a worker saying that the job
+-- cannot be done.
 CREATE TABLE jobs (
     number   INTEGER PRIMARY KEY,
-    state    INTEGER NOT NULL DEFAULT 0 CHECK (state BETWEEN 0 AND 3),
+    state    INTEGER NOT NULL DEFAULT 0 CHECK (state BETWEEN 0 AND 4),
     stage    INTEGER NOT NULL DEFAULT 0 REFERENCES stages,
     priority INTEGER NOT NULL DEFAULT 0,
+    failures INTEGER NOT NULL DEFAULT 0 CHECK (failures >= 0),
     attempts INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
--- The order in which jobs are claimed.
-CREATE INDEX jobs_open ON jobs (stage, priority DESC, number) WHERE state = 0;
+-- The order in which jobs are claimed: those that failed come after those that did not.
+CREATE INDEX jobs_open ON jobs (stage, priority DESC, failures, number) WHERE state = 0;
+
+CREATE INDEX jobs_parked ON jobs (number) WHERE state = 4;
+
+-- Why an attempt failed, in the words of the worker.
+CREATE TABLE failures (
+    number  INTEGER NOT NULL REFERENCES jobs,
+    attempt INTEGER NOT NULL,
+    message TEXT    NOT NULL,
+    at      INTEGER NOT NULL,
+    PRIMARY KEY (number, attempt)
+) STRICT, WITHOUT ROWID;
 
 -- The connected workers. A lease ends with its worker's deadline, which any call of the worker
--- moves. settled is the job whose completion (settled_as 1) or flag (2) was accepted last; it is
--- forgotten with the next job.
+-- moves. settled is the job whose completion (settled_as 1), flag (2) or failure (3) was accepted
+-- last; it is forgotten with the next job.
 CREATE TABLE workers (
     id             INTEGER PRIMARY KEY AUTOINCREMENT,
     token_hash     BLOB    NOT NULL UNIQUE,

@@ -13,6 +13,8 @@ pub struct Config {
     pub project: String,
     /// How long a worker may be silent before it is removed and its job re-opened.
     pub idle_timeout: Duration,
+    /// How often a job may fail before it is parked for a person.
+    pub max_failures: u32,
     /// How often the tracker looks for such workers.
     pub reaper_interval: Duration,
     /// How often a point of the series behind charts and ETA is kept.
@@ -30,6 +32,7 @@ impl Default for Config {
         Self {
             project: "Crawling@Home".into(),
             idle_timeout: Duration::from_secs(7_200),
+            max_failures: 5,
             reaper_interval: Duration::from_secs(30),
             series_interval: Duration::from_secs(900),
             upload_addresses: BTreeMap::new(),
@@ -45,12 +48,21 @@ pub enum ConfigError {
     /// An interval below a second.
     #[error("{0} is {1:?}; it must be a second or more")]
     TooShort(&'static str, Duration),
+    /// A limit that no job could keep.
+    #[error("a job may fail 0 times; allow it once or more")]
+    NoFailures,
     /// An address that is no http(s) URL.
     #[error("the public URL `{0}` must start with http:// or https://")]
     PublicUrl(Url),
 }
 
 impl Config {
+    /// The pause between two signs of life that this tracker asks of its workers: at most a
+    /// minute, and short enough that one that gets lost costs no lease.
+    pub(crate) fn heartbeat(&self) -> Duration {
+        (self.idle_timeout / 3).clamp(Duration::from_secs(1), Duration::from_secs(60))
+    }
+
     /// Refuses what would make the tracker spin or hand out addresses that lead nowhere.
     pub fn check(&self) -> Result<(), ConfigError> {
         let intervals = [
@@ -62,6 +74,9 @@ impl Config {
             if interval < Duration::from_secs(1) {
                 return Err(ConfigError::TooShort(name, interval));
             }
+        }
+        if self.max_failures == 0 {
+            return Err(ConfigError::NoFailures);
         }
         match &self.public_url {
             Some(url) if !matches!(url.scheme(), "http" | "https") => {

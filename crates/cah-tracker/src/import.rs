@@ -11,7 +11,7 @@ use std::{
 
 use flate2::read::MultiGzDecoder;
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinError};
 use url::Url;
 
 use crate::store::{AddedChunks, Store, StoreError};
@@ -45,17 +45,27 @@ pub enum ImportError {
     /// The list names nothing at all.
     #[error("the list is empty; nothing was imported")]
     Empty,
-    /// The list cannot be read, or not be kept for the second reading.
-    #[error("the list cannot be read after line {line}: {source}")]
+    /// The list cannot be read.
+    #[error("the list cannot be read after line {line}: {source}; nothing was imported")]
     Read {
         /// The last line that could be read.
         line: u64,
         /// Why not.
         source: io::Error,
     },
-    /// The store refused. What was imported before stays; importing again adds the rest.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    /// The list, checked, cannot be kept for the second reading.
+    #[error(
+        "the folder for temporary files cannot keep the list: {0}; free some space, or name another folder in TMPDIR"
+    )]
+    Keep(#[source] io::Error),
+    /// The store refused.
+    #[error("{source}; {imported} WAT files of the list are in, importing it again adds the rest")]
+    Store {
+        /// WAT files that were imported, or found there, before.
+        imported: u64,
+        /// What the store said.
+        source: StoreError,
+    },
 }
 
 /// What an import did.
@@ -88,14 +98,15 @@ pub async fn import_wat_paths(
     let reading = tokio::task::spawn_blocking(move || read_batches(checked, &send));
     let mut total = AddedChunks::default();
     while let Some(batch) = batches.recv().await {
-        let added = store.add_chunks(batch).await?;
+        let added = store.add_chunks(batch).await;
+        let added = added.map_err(|source| ImportError::Store {
+            imported: total.added + total.known,
+            source,
+        })?;
         total.added += added.added;
         total.known += added.known;
     }
-    match reading.await {
-        Ok(read) => read.map_err(|source| ImportError::Read { line: 0, source })?,
-        Err(error) => return Err(StoreError::unavailable(error).into()),
-    }
+    finished(reading.await).map_err(ImportError::Keep)?;
     Ok(Imported {
         wats: total.added,
         jobs: 2 * total.added,
@@ -106,10 +117,12 @@ pub async fn import_wat_paths(
 async fn off_the_runtime<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ImportError> + Send + 'static,
 ) -> Result<T, ImportError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => Err(StoreError::unavailable(error).into()),
-    }
+    finished(tokio::task::spawn_blocking(work).await)
+}
+
+/// The result of work that nobody cancels; a panic in it continues here.
+fn finished<T>(work: Result<T, JoinError>) -> T {
+    work.unwrap_or_else(|failure| std::panic::resume_unwind(failure.into_panic()))
 }
 
 /// The address that relative paths belong to, with a slash at its end.
@@ -174,16 +187,15 @@ fn start(line: &str) -> String {
 
 /// Reads the whole list and keeps its URLs in a temporary file, one a line.
 fn check(list: impl Read + 'static, base: &Base) -> Result<File, ImportError> {
-    let failed = |line| move |source| ImportError::Read { line, source };
-    let mut lines = Lines::open(list).map_err(failed(0))?;
-    let mut kept = BufWriter::new(tempfile::tempfile().map_err(failed(0))?);
+    let mut lines = Lines::open(list).map_err(|source| ImportError::Read { line: 0, source })?;
+    let mut kept = BufWriter::new(tempfile::tempfile().map_err(ImportError::Keep)?);
     let mut any = false;
     while let Some(line) = lines.next()? {
         let url = base.resolve(line).map_err(|reason| ImportError::Line {
             line: lines.number,
             reason,
         })?;
-        writeln!(kept, "{url}").map_err(failed(lines.number))?;
+        writeln!(kept, "{url}").map_err(ImportError::Keep)?;
         any = true;
     }
     if !any {
@@ -191,8 +203,8 @@ fn check(list: impl Read + 'static, base: &Base) -> Result<File, ImportError> {
     }
     let mut file = kept
         .into_inner()
-        .map_err(|error| failed(lines.number)(error.into_error()))?;
-    file.rewind().map_err(failed(lines.number))?;
+        .map_err(|error| ImportError::Keep(error.into_error()))?;
+    file.rewind().map_err(ImportError::Keep)?;
     Ok(file)
 }
 
@@ -249,7 +261,7 @@ impl Lines {
             line: self.number,
             reason: reason.into(),
         };
-        if self.buffer.len() > MAX_URL {
+        if self.buffer.trim_ascii().len() > MAX_URL {
             return Err(wrong(&format!("it is longer than {MAX_URL} bytes")));
         }
         let text = str::from_utf8(&self.buffer).map_err(|_| wrong("it is not UTF-8"))?;
@@ -259,7 +271,8 @@ impl Lines {
     /// Reads one line, but no more than shows that it is too long; false at the end.
     fn fill(&mut self) -> Result<bool, ImportError> {
         self.buffer.clear();
-        let most = MAX_URL as u64 + 1;
+        // Room for a line break of two characters, and for one more that shows the excess.
+        let most = MAX_URL as u64 + 3;
         let read = self
             .reader
             .by_ref()
@@ -318,6 +331,8 @@ mod tests {
     #[test]
     fn an_endless_line_is_refused_without_being_read() {
         let endless = io::repeat(b'a');
+        let longest = format!("{BASE}/{}.wat\r\n", "a".repeat(MAX_URL - BASE.len() - 5));
+        assert!(check(io::Cursor::new(longest), &Base::parse(BASE).unwrap()).is_ok());
         let error = check(endless, &Base::parse(BASE).unwrap()).unwrap_err();
         assert!(error.to_string().contains("longer than 2048 bytes"));
     }

@@ -26,6 +26,7 @@
 mod chart;
 mod clock;
 mod config;
+mod connections;
 mod error;
 mod eta;
 mod import;

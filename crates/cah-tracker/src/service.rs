@@ -9,8 +9,8 @@ use crate::{
     config::Config,
     eta, names,
     store::{
-        Accepted, BoardRow, Caller, Claimed, Completion, Counts, Moment, NewWorker, Point, Reaped,
-        Store, StoreError, WorkerView,
+        Accepted, BoardRow, Caller, Claimed, Completion, Counts, Failure, Moment, NewWorker,
+        ParkedJob, Point, Reaped, Store, StoreError, WorkerView,
     },
     token::{self, TokenHash},
 };
@@ -181,6 +181,28 @@ impl Service {
         self.store.flag(caller, self.moment()).await
     }
 
+    /// Takes back a job that the worker cannot do. The message must have been checked.
+    pub async fn fail(
+        &self,
+        token: &str,
+        worker_type: WorkerType,
+        message: String,
+        number: Option<u64>,
+    ) -> Result<Accepted, StoreError> {
+        let failure = Failure {
+            number,
+            limit: self.config.max_failures,
+            message,
+        };
+        let caller = caller(token, worker_type);
+        self.store.fail(caller, failure, self.moment()).await
+    }
+
+    /// The first parked jobs.
+    pub async fn parked(&self, limit: u32) -> Result<Vec<ParkedJob>, StoreError> {
+        self.store.parked(limit).await
+    }
+
     /// Lets a worker go; its job is re-opened.
     pub async fn leave(&self, token: &str, worker_type: WorkerType) -> Result<(), StoreError> {
         let caller = caller(token, worker_type);
@@ -270,7 +292,7 @@ impl Service {
         let last = self.store.points(1).await?;
         let interval = seconds(self.config.series_interval);
         match last.first() {
-            Some(last) if now.saturating_sub(last.at) < interval => Ok(()),
+            Some(last) if (0..interval).contains(&now.saturating_sub(last.at)) => Ok(()),
             _ => self.store.record_point(now).await,
         }
     }

@@ -5,13 +5,15 @@ use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
     sync::oneshot,
-    task::{JoinHandle, JoinSet},
-    time::{MissedTickBehavior, interval, timeout},
+    task::JoinSet,
+    time::{MissedTickBehavior, interval},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     clock::{Clock, SystemClock},
     config::Config,
+    connections::{self, Patience},
     error::TrackerError,
     routes,
     service::Service,
@@ -20,9 +22,6 @@ use crate::{
 
 /// How often what was heard from workers is stored.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(5);
-
-/// How long calls that are under way may take when the tracker stops.
-const DRAIN: Duration = Duration::from_secs(8);
 
 /// A tracker, ready to start.
 pub struct Tracker {
@@ -84,17 +83,18 @@ impl Tracker {
 
         let (stop, stopped) = oneshot::channel::<()>();
         let app = routes::router(Arc::clone(&service), addr);
-        let server = axum::serve(listener, app).with_graceful_shutdown(async {
+        let stopped = async {
             // The sender dropped means the same: stop.
             let _ = stopped.await;
-        });
+        };
+        let server = connections::serve(listener, app, Patience::default(), stopped);
         let background = background(&service);
         tracing::info!(%addr, "the tracker listens");
         Ok(RunningTracker {
             addr,
             service,
             stop: Some(stop),
-            server: tokio::spawn(server.into_future()),
+            server: AbortOnDropHandle::new(tokio::spawn(server)),
             background,
         })
     }
@@ -105,7 +105,8 @@ pub struct RunningTracker {
     addr: SocketAddr,
     service: Arc<Service>,
     stop: Option<oneshot::Sender<()>>,
-    server: JoinHandle<std::io::Result<()>>,
+    // Dropped without being stopped, it takes its connections with it.
+    server: AbortOnDropHandle<()>,
     background: JoinSet<()>,
 }
 
@@ -132,29 +133,20 @@ impl RunningTracker {
         &self.service
     }
 
-    /// Takes no more calls, lets those under way end (8 seconds at most) and stores what is in
-    /// memory. The store stays open.
+    /// Takes no more calls, lets those under way end (8 seconds at most, then they are cut off)
+    /// and stores what is in memory. The store stays open.
     ///
     /// # Errors
-    /// A listener that broke, or a store that refused the last of it.
+    /// A store that refused the last of it.
     pub async fn stop(mut self) -> Result<(), TrackerError> {
         drop(self.stop.take());
-        let drained = timeout(DRAIN, &mut self.server).await;
-        self.server.abort();
+        if let Err(failure) = (&mut self.server).await {
+            tracing::error!(%failure, "the server ended");
+        }
         self.background.shutdown().await;
         self.service.flush().await?;
         tracing::info!(addr = %self.addr, "the tracker stopped");
-        match drained {
-            Ok(Ok(served)) => Ok(served?),
-            // Whoever still held a call open after that time was cut off.
-            Ok(Err(_)) | Err(_) => Ok(()),
-        }
-    }
-}
-
-impl Drop for RunningTracker {
-    fn drop(&mut self) {
-        self.server.abort();
+        Ok(())
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use cah_protocol::{SUCCESS, WorkerType};
-use reqwest::{RequestBuilder, StatusCode, Url};
+use cah_protocol::{SUCCESS, UNKNOWN_WORKER, WorkerType};
+use reqwest::{RequestBuilder, Response, StatusCode, Url, header, redirect};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{ClientError, RetryPolicy};
@@ -17,19 +17,37 @@ pub(crate) struct Api {
     http: reqwest::Client,
     base: Url,
     retry: RetryPolicy,
+    /// Whether a tracker has answered at this address. What then looks like none is a proxy whose
+    /// tracker is away, and passes.
+    met: bool,
 }
 
 impl Api {
     pub(crate) fn new(url: &str, retry: RetryPolicy) -> Result<Self, ClientError> {
+        let base = parse_base(url)?;
+        let mut http = reqwest::Client::builder()
+            .user_agent(concat!("crawlingathome/", env!("CARGO_PKG_VERSION")))
+            .timeout(CALL_TIMEOUT)
+            // A redirect would turn a POST into a GET: the person is told the right address.
+            .redirect(redirect::Policy::none());
+        if is_loopback(&base) {
+            http = http.no_proxy();
+        }
         Ok(Self {
-            http: reqwest::Client::builder()
-                .user_agent(concat!("crawlingathome/", env!("CARGO_PKG_VERSION")))
-                .timeout(CALL_TIMEOUT)
-                .build()
-                .map_err(ClientError::Setup)?,
-            base: parse_base(url)?,
+            http: http.build().map_err(ClientError::Setup)?,
+            base,
             retry,
+            met: false,
         })
+    }
+
+    /// The same, after a tracker has answered; further calls are patient by `retry`.
+    pub(crate) fn met(self, retry: RetryPolicy) -> Self {
+        Self {
+            retry,
+            met: true,
+            ..self
+        }
     }
 
     pub(crate) async fn get<T: DeserializeOwned>(
@@ -91,14 +109,25 @@ impl Api {
         let mut pauses = retry.start();
         loop {
             let failure = match self.attempt(request(&self.http)).await {
-                Err(failure) if can_pass(&failure) => failure,
+                Err(failure) if self.can_pass(&failure) => failure,
                 answer => return answer,
             };
             let Some(pause) = pauses.next() else {
                 return Err(failure);
             };
-            tracing::warn!("{failure}; trying again in {pause:?}");
+            let pause = jittered(pause);
+            tracing::warn!("{failure}; trying again in {pause:.1?}");
             tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Whether the same call may succeed later.
+    fn can_pass(&self, error: &ClientError) -> bool {
+        match error {
+            ClientError::Unreachable { .. } => true,
+            ClientError::Server { status, .. } => *status >= 500 || *status == 429,
+            ClientError::NotATracker { .. } => self.met,
+            _ => false,
         }
     }
 
@@ -109,15 +138,20 @@ impl Api {
         };
         let answer = request.send().await.map_err(unreachable)?;
         let status = answer.status();
+        let elsewhere = new_location(&answer);
         let text = answer.text().await.map_err(unreachable)?;
         match status {
             StatusCode::OK => Ok(text),
             StatusCode::BAD_REQUEST => Err(ClientError::Refused(first_line(&text))),
             StatusCode::FORBIDDEN => Err(ClientError::ZeroJobs(first_line(&text))),
-            StatusCode::NOT_FOUND if looks_like_html(&text) => {
-                Err(self.not_a_tracker("404 with a page".into()))
-            }
-            StatusCode::NOT_FOUND => Err(ClientError::WorkerTimedOut),
+            StatusCode::NOT_FOUND if is_unknown_worker(&text) => Err(ClientError::WorkerTimedOut),
+            StatusCode::NOT_FOUND => Err(self.not_a_tracker(format!(
+                "it says 404 `{}`; is the path right?",
+                first_line(&text)
+            ))),
+            _ if status.is_redirection() => Err(self.not_a_tracker(format!(
+                "it sends elsewhere, to `{elsewhere}`; give that address"
+            ))),
             other => Err(ClientError::Server {
                 status: other.as_u16(),
                 text: first_line(&text),
@@ -163,13 +197,34 @@ fn parse_base(url: &str) -> Result<Url, ClientError> {
     Ok(base)
 }
 
-/// Whether the same call may succeed later.
-fn can_pass(error: &ClientError) -> bool {
-    match error {
-        ClientError::Unreachable { .. } => true,
-        ClientError::Server { status, .. } => *status >= 500 || *status == 429,
-        _ => false,
+/// Whether the address is this machine's own, which no proxy of the environment leads to.
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
+}
+
+/// Half to the whole of a pause, so that the workers of a tracker that comes back do not all come
+/// in the same moment.
+fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(rand::random_range(0.5..=1.0))
+}
+
+/// Whether a 404 is the protocol's own. Proxies and web servers word theirs otherwise.
+fn is_unknown_worker(text: &str) -> bool {
+    let (sentence, _) = UNKNOWN_WORKER
+        .split_once('.')
+        .unwrap_or((UNKNOWN_WORKER, ""));
+    !looks_like_html(text) && text.contains(sentence)
+}
+
+fn new_location(answer: &Response) -> String {
+    let location = answer.headers().get(header::LOCATION);
+    let location = location.and_then(|value| value.to_str().ok());
+    first_line(location.unwrap_or_default())
 }
 
 fn root_cause(error: &dyn std::error::Error) -> String {

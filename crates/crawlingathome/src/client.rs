@@ -14,18 +14,25 @@ pub struct ClientConfig {
     pub url: String,
     /// The name on the leaderboard, at most 128 characters.
     pub nickname: String,
-    /// When calls are tried again.
+    /// When the first call is tried again: nobody knows yet whether there is a tracker at all.
+    pub introduction: RetryPolicy,
+    /// When all further calls are tried again.
     pub retry: RetryPolicy,
-    /// The pause between two heartbeats of a lease.
+    /// The longest pause between two heartbeats of a lease; a tracker may ask for a shorter one.
     pub heartbeat: Duration,
 }
 
 impl ClientConfig {
-    /// The usual settings: retries for two hours, a heartbeat a minute.
+    /// The usual settings: two minutes for the introduction, retries for two hours, a heartbeat a
+    /// minute.
     pub fn new(url: impl Into<String>, nickname: impl Into<String>) -> Self {
         Self {
             url: url.into(),
             nickname: nickname.into(),
+            introduction: RetryPolicy {
+                give_up_after: Some(Duration::from_secs(120)),
+                ..RetryPolicy::default()
+            },
             retry: RetryPolicy::default(),
             heartbeat: Duration::from_secs(60),
         }
@@ -52,17 +59,18 @@ impl HybridClient {
     /// Introduces a new worker to the tracker (`GET /api/new`).
     pub async fn connect(config: ClientConfig) -> Result<Self, ClientError> {
         check_nickname(&config.nickname)?;
-        let api = Api::new(&config.url, config.retry)?;
+        let api = Api::new(&config.url, config.introduction)?;
         let query = [
             ("nickname", config.nickname.as_str()),
             ("type", Self::TYPE.as_str()),
         ];
         let identity: NewWorkerResponse = api.get("api/new", &query).await?;
+        let wanted = identity.heartbeat.map(Duration::from_secs);
         Ok(Self {
             session: Arc::new(Session {
-                api,
+                api: api.met(config.retry),
+                heartbeat: wanted.map_or(config.heartbeat, |wanted| wanted.min(config.heartbeat)),
                 identity,
-                heartbeat: config.heartbeat,
             }),
         })
     }

@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex};
 
 use cah_protocol::{
-    CompleteRequest, MAX_PROGRESS_CHARS, ProgressRequest, Shard, WorkerType, check_progress,
+    CompleteRequest, FailRequest, MAX_PROGRESS_CHARS, ProgressRequest, Shard, WorkerType,
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
@@ -40,19 +40,18 @@ impl Lease {
     }
 
     /// Sets the line that the dashboard shows for this worker; sent with the next heartbeat.
-    pub fn set_progress(&self, progress: impl Into<String>) {
-        let mut text: String = progress.into();
-        if let Some((end, _)) = text.char_indices().nth(MAX_PROGRESS_CHARS) {
-            text.truncate(end);
-        }
-        *lock(&self.progress) = text;
+    ///
+    /// What the protocol does not carry is left out: the text is cut at its longest length, and a
+    /// control character becomes a blank, for a heartbeat that is refused would be none.
+    pub fn set_progress(&self, progress: &str) {
+        *lock(&self.progress) = fit(progress);
     }
 
-    /// Sends a line of progress now (`POST /api/updateProgress`).
+    /// Sends a line of progress now (`POST /api/updateProgress`), in one attempt, and as
+    /// [`Lease::set_progress`] with every further heartbeat.
     pub async fn log(&self, progress: &str) -> Result<(), ClientError> {
-        check_progress(progress)?;
         self.set_progress(progress);
-        send_progress(&self.session, progress.to_owned(), None).await
+        send_progress(&self.session, fit(progress)).await
     }
 
     /// Ends once the tracker said that it gave the shard to somebody else; never otherwise.
@@ -70,10 +69,29 @@ impl Lease {
             worker_type: WorkerType::Hybrid,
             count: Some(pairs),
             url: None,
+            number: Some(self.shard.number),
         };
         self.session
             .api
             .command("api/markAsDone", &request, None)
+            .await
+    }
+
+    /// Gives the shard back because it cannot be done, and tells why (`POST /api/failJob`), so that
+    /// the tracker has it tried later, or looked at by a person.
+    ///
+    /// One attempt only: a tracker that does not hear it, or does not know the call, re-opens the
+    /// shard when the worker asks for the next one.
+    pub async fn fail(self, reason: &str) -> Result<(), ClientError> {
+        let request = FailRequest {
+            token: self.session.identity.token.clone(),
+            worker_type: WorkerType::Hybrid,
+            message: fit(reason),
+            number: Some(self.shard.number),
+        };
+        self.session
+            .api
+            .command("api/failJob", &request, Some(RetryPolicy::once()))
             .await
     }
 }
@@ -83,7 +101,7 @@ async fn beat(session: Arc<Session>, progress: Arc<Mutex<String>>, lost: Cancell
     loop {
         tokio::time::sleep(session.heartbeat).await;
         let line = lock(&progress).clone();
-        match send_progress(&session, line, Some(RetryPolicy::once())).await {
+        match send_progress(&session, line).await {
             Err(ClientError::WorkerTimedOut) => return lost.cancel(),
             // The next heartbeat is the retry.
             Err(error) => tracing::warn!("no heartbeat: {error}"),
@@ -92,11 +110,17 @@ async fn beat(session: Arc<Session>, progress: Arc<Mutex<String>>, lost: Cancell
     }
 }
 
-async fn send_progress(
-    session: &Session,
-    progress: String,
-    retry: Option<RetryPolicy>,
-) -> Result<(), ClientError> {
+/// The text as the protocol carries it.
+fn fit(progress: &str) -> String {
+    progress
+        .chars()
+        .take(MAX_PROGRESS_CHARS)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
+/// One attempt: the next line of progress is the retry.
+async fn send_progress(session: &Session, progress: String) -> Result<(), ClientError> {
     let request = ProgressRequest {
         token: session.identity.token.clone(),
         progress,
@@ -104,7 +128,7 @@ async fn send_progress(
     };
     session
         .api
-        .command("api/updateProgress", &request, retry)
+        .command("api/updateProgress", &request, Some(RetryPolicy::once()))
         .await
 }
 

@@ -7,8 +7,8 @@ use axum::{
     routing::{get, post},
 };
 use cah_protocol::{
-    IDS_PER_CHUNK, JobResponse, NewWorkerResponse, SUCCESS, WorkerType, check_nickname,
-    check_progress, check_result,
+    IDS_PER_CHUNK, JobResponse, NewWorkerResponse, SUCCESS, WorkerType, check_message,
+    check_nickname, check_progress, check_result,
 };
 use rand::random_range;
 use url::Url;
@@ -36,6 +36,7 @@ pub(super) fn routes() -> Router<App> {
         .route("/api/updateProgress", post(update_progress))
         .route("/api/markAsDone", post(mark_as_done))
         .route("/api/gpuInvalidDownload", post(gpu_invalid_download))
+        .route("/api/failJob", post(fail_job))
         .route("/api/bye", post(bye))
 }
 
@@ -56,6 +57,7 @@ async fn new(
         display_name: joined.display_name,
         token: joined.token,
         upload_address: upload_address(&app, &headers, worker_type),
+        heartbeat: Some(app.service.config().heartbeat().as_secs()),
     }))
 }
 
@@ -127,6 +129,19 @@ async fn gpu_invalid_download(
 ) -> Result<&'static str, ApiError> {
     let (token, worker_type) = (fields.token()?, fields.worker_type()?);
     app.service.flag(token, worker_type).await?;
+    Ok(SUCCESS)
+}
+
+/// Beyond the public protocol: a worker that cannot do its job says why, instead of keeping it or
+/// handing it to the next one that cannot.
+async fn fail_job(State(app): State<App>, fields: Fields) -> Result<&'static str, ApiError> {
+    let (token, worker_type) = (fields.token()?, fields.worker_type()?);
+    let number = fields.optional_count("number", i64::MAX as u64)?;
+    let message = fields.text("message")?;
+    check_message(message)?;
+    app.service
+        .fail(token, worker_type, message.to_owned(), number)
+        .await?;
     Ok(SUCCESS)
 }
 

@@ -14,12 +14,15 @@ use super::{App, assets, error::ApiError};
 use crate::{
     chart::Chart,
     clock::Timestamp,
-    store::{BoardRow, Counts, Point, WorkerView},
+    store::{BoardRow, Counts, ParkedJob, Point, WorkerView},
     text::{compact, duration, grouped, percent},
 };
 
 /// Workers on the first page.
 const WORKERS: u32 = 100;
+
+/// Parked shards on the first page.
+const PARKED: u32 = 20;
 
 /// Lines of a leaderboard on the first page, and on its own.
 const BOARD: u32 = 10;
@@ -66,6 +69,7 @@ struct Index {
     workers: Vec<WorkerRow>,
     more_workers: String,
     boards: Vec<Board>,
+    parked: Vec<Parked>,
 }
 
 /// How far the project is.
@@ -74,6 +78,8 @@ struct Completion {
     closed: String,
     leased: String,
     open: String,
+    /// Empty where there are none.
+    parked: String,
     total: String,
     /// The bar's parts, in thousandths.
     closed_part: u64,
@@ -88,10 +94,37 @@ impl Completion {
             percent: percent(closed, total),
             closed: grouped(closed),
             leased: grouped(leased),
-            open: grouped(total.saturating_sub(closed + leased)),
+            open: grouped(total.saturating_sub(closed + leased + counts.parked)),
+            parked: some(counts.parked),
             total: grouped(total),
             closed_part: part(closed),
             leased_part: part(leased),
+        }
+    }
+}
+
+/// A number that is only told where it is not 0.
+fn some(number: u64) -> String {
+    match number {
+        0 => String::new(),
+        number => grouped(number),
+    }
+}
+
+struct Parked {
+    shard: String,
+    url: String,
+    failures: String,
+    message: String,
+}
+
+impl From<ParkedJob> for Parked {
+    fn from(job: ParkedJob) -> Self {
+        Self {
+            shard: grouped(job.shard.number),
+            url: job.shard.url,
+            failures: grouped(job.failures.into()),
+            message: job.message,
         }
     }
 }
@@ -169,6 +202,7 @@ async fn index(State(app): State<App>) -> Result<Response, ApiError> {
     let progress = service.project_progress().await?;
     let points = service.history(POINTS).await?;
     let workers = service.workers(WORKERS).await?;
+    let parked = service.parked(PARKED).await?;
     let counts = &progress.counts;
     let more = counts.workers.saturating_sub(workers.len() as u64);
     let now = service.now();
@@ -181,10 +215,8 @@ async fn index(State(app): State<App>) -> Result<Response, ApiError> {
             .into_iter()
             .map(|worker| WorkerRow::new(worker, now))
             .collect(),
-        more_workers: match more {
-            0 => String::new(),
-            more => grouped(more),
-        },
+        more_workers: some(more),
+        parked: parked.into_iter().map(Parked::from).collect(),
         boards: boards(&app, BOARD, ["Leaderboard", "CPU leaderboard"]).await?,
         eta: progress.eta,
     })

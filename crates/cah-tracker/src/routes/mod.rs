@@ -55,7 +55,7 @@ pub(crate) fn router(service: Arc<Service>, addr: SocketAddr) -> Router {
     };
     app.layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(TimeoutLayer::with_status_code(
-            StatusCode::REQUEST_TIMEOUT,
+            StatusCode::SERVICE_UNAVAILABLE,
             DEADLINE,
         ))
         .layer(CatchPanicLayer::custom(on_panic))

@@ -16,8 +16,8 @@ use thiserror::Error;
 use crate::clock::Timestamp;
 
 pub use model::{
-    Accepted, AddedChunks, BoardRow, Caller, Claimed, Completion, Counts, Moment, NewWorker, Point,
-    Reaped, Span, StageCounts, WorkerView,
+    Accepted, AddedChunks, BoardRow, Caller, Claimed, Completion, Counts, Failure, Moment,
+    NewWorker, ParkedJob, Point, Reaped, Span, StageCounts, WorkerView,
 };
 pub use sqlite::SqliteStore;
 
@@ -77,6 +77,22 @@ pub trait Jobs: Send + Sync {
     /// inputs stay. Repeating it, no job claimed since, changes nothing.
     async fn flag(&self, caller: Caller, moment: Moment) -> Result<Accepted, StoreError>;
 
+    /// Takes back the job that the caller holds and cannot do. It goes behind the open jobs that
+    /// failed less often; the last failure within the limit parks it for a person. Repeating it,
+    /// no job claimed since, changes nothing.
+    async fn fail(
+        &self,
+        caller: Caller,
+        failure: Failure,
+        moment: Moment,
+    ) -> Result<Accepted, StoreError>;
+
+    /// The first `limit` parked jobs, by number.
+    async fn parked(&self, limit: u32) -> Result<Vec<ParkedJob>, StoreError>;
+
+    /// Opens every parked job again, its failures forgotten, and returns their number.
+    async fn requeue(&self) -> Result<u64, StoreError>;
+
     /// Adds the WAT files that are not there yet with the next chunk numbers, two open jobs each.
     async fn add_chunks(&self, urls: Vec<String>) -> Result<AddedChunks, StoreError>;
 
@@ -105,8 +121,8 @@ pub trait Workers: Send + Sync {
     /// Removes the workers whose deadline has passed and re-opens their jobs.
     async fn reap(&self, now: Timestamp) -> Result<Reaped, StoreError>;
 
-    /// Moves every deadline to `until` or later: done once when a tracker starts, for nobody
-    /// could be heard while there was none.
+    /// Moves every deadline to `until`: done once when a tracker starts, for nobody could be heard
+    /// while there was none.
     async fn grant_grace(&self, until: Timestamp) -> Result<(), StoreError>;
 
     /// Stores what [`Workers::beat`] kept in memory.
@@ -133,7 +149,8 @@ pub trait Contributors: Send + Sync {
 /// The project's progress over time.
 #[async_trait]
 pub trait Series: Send + Sync {
-    /// Keeps the counters of this moment as a point.
+    /// Keeps the counters of this moment as a point, the newest there is: points of a later time
+    /// are dropped.
     async fn record_point(&self, now: Timestamp) -> Result<(), StoreError>;
 
     /// The last `limit` points, the oldest first.

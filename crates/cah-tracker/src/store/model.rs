@@ -94,6 +94,28 @@ pub struct Completion {
     pub number: Option<u64>,
 }
 
+/// Why a worker cannot do its job.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The job that the caller believes to hold, where it says so.
+    pub number: Option<u64>,
+    /// What is wrong: text from outside.
+    pub message: String,
+    /// The number of failures that parks a job.
+    pub limit: u32,
+}
+
+/// A job that waits for a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParkedJob {
+    /// The shard.
+    pub shard: Shard,
+    /// How often it failed.
+    pub failures: u32,
+    /// What the last worker said: text from outside.
+    pub message: String,
+}
+
 /// How a call that can be repeated was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accepted {
@@ -121,6 +143,8 @@ pub struct Counts {
     pub closed: u64,
     /// Those that were taken out.
     pub banned: u64,
+    /// Those that failed too often and wait for a person.
+    pub parked: u64,
     /// Pairs over all closed jobs.
     pub pairs: u64,
     /// Workers that are connected.

@@ -13,6 +13,7 @@ const CALLS: &[&str] = &[
     "/api/updateProgress",
     "/api/markAsDone",
     "/api/gpuInvalidDownload",
+    "/api/failJob",
     "/api/bye",
 ];
 
@@ -239,12 +240,45 @@ async fn a_host_header_is_only_believed_where_it_is_a_host() {
 }
 
 #[tokio::test]
+async fn jobs_that_are_named_wrongly() {
+    let (app, worker, before) = watched().await;
+    for number in [
+        json!(-1),
+        json!(1.5),
+        json!("1"),
+        json!(u64::MAX),
+        json!([1]),
+    ] {
+        let fields = json!({"count": 1, "message": "x", "number": number});
+        for call in ["/api/markAsDone", "/api/failJob"] {
+            refused(&app.post(call, worker.body(fields.clone())).await);
+        }
+    }
+    for message in [
+        json!(null),
+        json!(7),
+        json!("a\nb"),
+        json!("x".repeat(1_001)),
+    ] {
+        let fields = json!({"message": message, "number": 1});
+        refused(&app.post("/api/failJob", worker.body(fields)).await);
+    }
+    // A job that somebody else may hold by now.
+    let other = worker.body(json!({"count": 1, "message": "x", "number": 2}));
+    for call in ["/api/markAsDone", "/api/failJob"] {
+        assert_eq!(app.post(call, other.clone()).await.status, 403);
+    }
+    assert_eq!(state(&app, &worker.display_name).await, before);
+    recount::check(&app.db());
+}
+
+#[tokio::test]
 async fn a_store_that_is_down_is_a_503() {
     let (app, worker, _) = watched().await;
     app.store.close().await;
     let text = "The tracker's store is not available at the moment. Please try again later.";
     for call in CALLS {
-        let body = worker.body(json!({"count": 1, "progress": "x"}));
+        let body = worker.body(json!({"count": 1, "progress": "x", "message": "x"}));
         let answer = app.post(call, body).await;
         assert!(answer.is(503, text), "{call}: {answer:?}");
     }

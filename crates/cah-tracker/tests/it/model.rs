@@ -5,13 +5,14 @@ use std::{path::Path, sync::Arc};
 use cah_protocol::WorkerType;
 use cah_tracker::{
     TokenHash,
-    store::{self, Accepted, Caller, Completion, Moment, NewWorker, Store, StoreError},
+    store::{self, Accepted, Caller, Completion, Failure, Moment, NewWorker, Store, StoreError},
 };
 use proptest::prelude::*;
 
 use crate::recount;
 
 const IDLE: i64 = 100;
+const MAX_FAILURES: u32 = 3;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -20,6 +21,8 @@ enum Step {
     Claim(usize),
     Complete(usize, u64),
     Flag(usize),
+    Fail(usize),
+    Requeue,
     Beat(usize),
     Leave(usize),
     Wait(i64),
@@ -41,6 +44,8 @@ fn step() -> impl Strategy<Value = Step> {
         8 => who.clone().prop_map(Step::Claim),
         8 => (who.clone(), 0..9_u64).prop_map(|(who, pairs)| Step::Complete(who, pairs)),
         2 => who.clone().prop_map(Step::Flag),
+        3 => who.clone().prop_map(Step::Fail),
+        1 => Just(Step::Requeue),
         2 => who.clone().prop_map(Step::Beat),
         1 => who.prop_map(Step::Leave),
         3 => (1..IDLE).prop_map(Step::Wait),
@@ -54,11 +59,13 @@ enum State {
     Open,
     Leased,
     Closed,
+    Parked,
 }
 
 struct Job {
     state: State,
     stage: u8,
+    failures: u32,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -66,6 +73,7 @@ enum Settled {
     No,
     Completed,
     Flagged,
+    Failed,
 }
 
 struct Worker {
@@ -132,7 +140,9 @@ impl Model {
         self.reopen(who);
         let stage = u8::from(self.workers[who].kind == WorkerType::Gpu);
         let is_open = |job: &Job| job.state == State::Open && job.stage == stage;
-        let Some(number) = self.jobs.iter().position(is_open) else {
+        let open = (0..self.jobs.len()).filter(|number| is_open(&self.jobs[*number]));
+        // The first of those that failed least.
+        let Some(number) = open.min_by_key(|number| self.jobs[*number].failures) else {
             return Ending::NoOpenJob;
         };
         self.jobs[number].state = State::Leased;
@@ -163,17 +173,12 @@ impl Model {
         };
         assert_ne!(self.jobs[job].state, State::Closed, "closed twice");
         self.completions += 1;
-        self.jobs[job] = match self.workers[who].kind {
-            WorkerType::Cpu => Job {
-                state: State::Open,
-                stage: 1,
-            },
+        self.jobs[job].stage = 1;
+        self.jobs[job].state = match self.workers[who].kind {
+            WorkerType::Cpu => State::Open,
             _ => {
                 self.pairs += pairs;
-                Job {
-                    state: State::Closed,
-                    stage: 1,
-                }
+                State::Closed
             }
         };
         Ending::Accepted(Accepted::Counted)
@@ -182,14 +187,34 @@ impl Model {
     fn flag(&mut self, who: usize) -> Ending {
         match self.settle(who, Settled::Flagged) {
             Ok(job) => {
-                self.jobs[job] = Job {
-                    state: State::Open,
-                    stage: 0,
+                self.jobs[job].state = State::Open;
+                self.jobs[job].stage = 0;
+                Ending::Accepted(Accepted::Counted)
+            }
+            Err(ending) => ending,
+        }
+    }
+
+    fn fail(&mut self, who: usize) -> Ending {
+        match self.settle(who, Settled::Failed) {
+            Ok(job) => {
+                let job = &mut self.jobs[job];
+                job.failures += 1;
+                job.state = match job.failures {
+                    MAX_FAILURES.. => State::Parked,
+                    _ => State::Open,
                 };
                 Ending::Accepted(Accepted::Counted)
             }
             Err(ending) => ending,
         }
+    }
+
+    fn requeue(&mut self) -> u64 {
+        let parked = self.jobs.iter_mut();
+        let parked = parked.filter(|job| job.state == State::Parked);
+        let opened = parked.map(|job| (job.state, job.failures) = (State::Open, 0));
+        opened.count() as u64
     }
 
     fn leave(&mut self, who: usize) -> Ending {
@@ -280,6 +305,19 @@ impl World {
                 let flagged = self.store().flag(self.caller(who), moment).await;
                 assert_eq!(ending(flagged, Ending::Accepted), self.model.flag(who));
             }
+            Step::Fail(who) => {
+                let failure = Failure {
+                    number: None,
+                    message: "it cannot be read".into(),
+                    limit: MAX_FAILURES,
+                };
+                let failed = self.store().fail(self.caller(who), failure, moment).await;
+                assert_eq!(ending(failed, Ending::Accepted), self.model.fail(who));
+            }
+            Step::Requeue => {
+                let opened = self.store().requeue().await.unwrap();
+                assert_eq!(opened, self.model.requeue());
+            }
             Step::Beat(who) => {
                 let beat = self.store().beat(self.caller(who), None, moment).await;
                 let known = self.model.call(who).is_some();
@@ -322,6 +360,7 @@ impl World {
         self.model.jobs.extend((0..2 * chunks).map(|_| Job {
             state: State::Open,
             stage: 0,
+            failures: 0,
         }));
     }
 
@@ -367,6 +406,7 @@ impl World {
         assert_eq!(counts.jobs, self.model.jobs.len() as u64);
         assert_eq!(counts.closed, self.model.count(State::Closed));
         assert_eq!(counts.leased(), self.model.count(State::Leased));
+        assert_eq!(counts.parked, self.model.count(State::Parked));
         assert_eq!(
             counts.open_at(0) + counts.open_at(1),
             self.model.count(State::Open)

@@ -7,7 +7,10 @@ use cah_tracker::{
 };
 use insta::assert_snapshot;
 
-use crate::app::{IDLE, START, TestApp};
+use crate::{
+    app::{IDLE, START, TestApp},
+    recount,
+};
 
 const SCRIPT: &str = "<script>alert(1)</script>";
 
@@ -74,6 +77,25 @@ async fn the_overview_of_a_project_at_work() {
 async fn the_overview_of_an_empty_project() {
     let app = TestApp::start(0).await;
     assert_snapshot!(page(&app, "/").await);
+}
+
+#[tokio::test]
+async fn a_parked_job_shows_why() {
+    let app = TestApp::start(1).await;
+    let worker = app.join("ada", "HYBRID").await;
+    let reason = format!("the file is not there {SCRIPT}");
+    for _ in 0..5 {
+        for _ in 0..2 {
+            app.new_job(&worker).await.json();
+            let told = worker.body(serde_json::json!({"message": reason}));
+            assert!(app.post("/api/failJob", told).await.is(200, SUCCESS));
+        }
+    }
+    assert_eq!(app.new_job(&worker).await.status, 403);
+    let page = page(&app, "/").await;
+    assert!(page.contains("Parked shards") && page.contains("00000.warc.wat.gz"));
+    assert!(page.contains("the file is not there &#60;script&#62;") && !page.contains(SCRIPT));
+    recount::check(&app.db());
 }
 
 #[tokio::test]

@@ -43,6 +43,10 @@ const EQUALITIES: &[(&str, &str)] = &[
         "SELECT (SELECT closed FROM totals), (SELECT count(*) FROM jobs WHERE state = 2)",
     ),
     (
+        "parked jobs",
+        "SELECT (SELECT parked FROM totals), (SELECT count(*) FROM jobs WHERE state = 4)",
+    ),
+    (
         "closed jobs by contributor",
         "SELECT (SELECT closed FROM totals), (SELECT coalesce(sum(closed), 0) FROM boards)",
     ),

@@ -1,6 +1,7 @@
 //! What was acknowledged survives the program.
 
 use cah_protocol::SUCCESS;
+use cah_tracker::Clock;
 
 use crate::{
     app::{IDLE, TestApp},
@@ -45,6 +46,26 @@ async fn who_could_not_be_heard_gets_a_whole_idle_time() {
     assert!(app.done(&worker, 1).await.is(200, SUCCESS));
     app.clock.advance(IDLE);
     assert_eq!(app.tracker.service().reap().await.unwrap().workers, 1);
+    recount::check(&app.db());
+}
+
+#[tokio::test]
+async fn a_clock_that_was_years_ahead_freezes_nothing() {
+    const YEARS: i64 = 10 * 365 * 86_400;
+    let app = TestApp::start(1).await;
+    app.clock.advance(YEARS);
+    app.tracker.service().record_point_if_due().await.unwrap();
+    let worker = app.join("ada", "HYBRID").await;
+    app.new_job(&worker).await.json();
+    app.clock.advance(-YEARS);
+
+    let app = app.crash_and_restart().await;
+    app.clock.advance(IDLE);
+    assert_eq!(app.tracker.service().reap().await.unwrap().jobs, 1);
+    assert_eq!(app.open_jobs("HYBRID").await, 2);
+    app.tracker.service().record_point_if_due().await.unwrap();
+    let newest = app.store.points(1).await.unwrap();
+    assert_eq!(newest[0].at, app.clock.now());
     recount::check(&app.db());
 }
 

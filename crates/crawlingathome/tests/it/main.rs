@@ -26,12 +26,14 @@ async fn serve(router: Router) -> String {
 }
 
 fn config(url: &str) -> ClientConfig {
+    let retry = RetryPolicy {
+        first_pause: Duration::from_millis(10),
+        longest_pause: Duration::from_millis(20),
+        give_up_after: Some(Duration::from_secs(5)),
+    };
     ClientConfig {
-        retry: RetryPolicy {
-            first_pause: Duration::from_millis(10),
-            longest_pause: Duration::from_millis(20),
-            give_up_after: Some(Duration::from_secs(5)),
-        },
+        introduction: retry,
+        retry,
         heartbeat: Duration::from_millis(20),
         ..ClientConfig::new(url, "anna")
     }
@@ -109,7 +111,7 @@ async fn an_absent_tracker_is_named() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let config = ClientConfig {
-        retry: RetryPolicy::once(),
+        introduction: RetryPolicy::once(),
         ..config(&url)
     };
     let error = HybridClient::connect(config).await.unwrap_err().to_string();
@@ -132,6 +134,168 @@ async fn a_web_page_is_not_a_tracker() {
     .await;
     let error = HybridClient::connect(config(&url)).await.unwrap_err();
     assert!(matches!(error, ClientError::NotATracker { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_tracker_that_moved_is_named() {
+    let moved = || async { axum::response::Redirect::permanent("https://tracker.example/api/new") };
+    let url = serve(Router::new().route("/api/new", get(moved))).await;
+    let error = HybridClient::connect(config(&url)).await.unwrap_err();
+    assert!(matches!(error, ClientError::NotATracker { .. }), "{error}");
+    assert!(error.to_string().contains("https://tracker.example/"));
+}
+
+/// What a proxy says in the tracker's place must cost no lease.
+#[tokio::test]
+async fn a_proxy_without_its_tracker_is_waited_out() {
+    let answers = Arc::new(AtomicUsize::new(0));
+    let counted = answers.clone();
+    let complete = move || {
+        let answer = counted.fetch_add(1, Ordering::SeqCst);
+        async move {
+            match answer {
+                0 => (StatusCode::NOT_FOUND, "404 page not found").into_response(),
+                1 => (StatusCode::NOT_FOUND, Html("<h1>Not Found</h1>")).into_response(),
+                2 => (StatusCode::FOUND, [("location", "/maintenance")]).into_response(),
+                3 => StatusCode::TOO_MANY_REQUESTS.into_response(),
+                _ => "success".into_response(),
+            }
+        }
+    };
+    let router = Router::new()
+        .route("/api/new", get(|| async { new_worker() }))
+        .route("/api/newJob", post(|| async { job() }))
+        .route("/api/markAsDone", post(complete));
+    let client = HybridClient::connect(config(&serve(router).await))
+        .await
+        .unwrap();
+    client.lease().await.unwrap().complete(5).await.unwrap();
+    assert_eq!(answers.load(Ordering::SeqCst), 5);
+}
+
+/// A completion that was long on its way must not close the job that the worker holds by then.
+#[tokio::test]
+async fn a_completion_names_its_job() {
+    let (sent, mut bodies) = tokio::sync::mpsc::unbounded_channel();
+    let complete = move |Json(body): Json<serde_json::Value>| {
+        sent.send(body).unwrap();
+        async { "success" }
+    };
+    let router = Router::new()
+        .route("/api/new", get(|| async { new_worker() }))
+        .route("/api/newJob", post(|| async { job() }))
+        .route("/api/markAsDone", post(complete));
+    let client = HybridClient::connect(config(&serve(router).await))
+        .await
+        .unwrap();
+    client.lease().await.unwrap().complete(5).await.unwrap();
+    let body = bodies.recv().await.unwrap();
+    assert_eq!((&body["number"], &body["count"]), (&json!(1), &json!(5)));
+}
+
+/// Trackers of old do not know the call; that must not hold the worker up.
+#[tokio::test]
+async fn a_failure_is_told_once() {
+    let (sent, mut bodies) = tokio::sync::mpsc::unbounded_channel();
+    let fail = move |Json(body): Json<serde_json::Value>| {
+        sent.send(body).unwrap();
+        async { (StatusCode::NOT_FOUND, r#"{"detail":"Not Found"}"#) }
+    };
+    let router = Router::new()
+        .route("/api/new", get(|| async { new_worker() }))
+        .route("/api/newJob", post(|| async { job() }))
+        .route("/api/failJob", post(fail));
+    let client = HybridClient::connect(config(&serve(router).await))
+        .await
+        .unwrap();
+    let lease = client.lease().await.unwrap();
+    lease.fail("the file is\nnot there").await.unwrap_err();
+    let body = bodies.recv().await.unwrap();
+    assert_eq!(body["message"], "the file is not there");
+    assert_eq!(body["number"], 1);
+    assert!(bodies.try_recv().is_err());
+}
+
+/// A line that the protocol does not carry would be refused, and the lease run out unheard.
+#[tokio::test]
+async fn heartbeats_carry_what_the_protocol_takes() {
+    let (sent, mut lines) = tokio::sync::mpsc::unbounded_channel();
+    let progress = move |Json(body): Json<serde_json::Value>| {
+        let _ = sent.send(body["progress"].as_str().unwrap().to_owned());
+        async { "success" }
+    };
+    let router = Router::new()
+        .route("/api/new", get(|| async { new_worker() }))
+        .route("/api/newJob", post(|| async { job() }))
+        .route("/api/updateProgress", post(progress));
+    let client = HybridClient::connect(config(&serve(router).await))
+        .await
+        .unwrap();
+    let lease = client.lease().await.unwrap();
+    lease.set_progress(&format!("two\nlines\0 {}", "ж".repeat(2_000)));
+    let line = loop {
+        let line = lines.recv().await.unwrap();
+        if line != "Started" {
+            break line;
+        }
+    };
+    assert!(line.starts_with("two lines  ж"), "{line}");
+    assert_eq!(line.chars().count(), 1_000);
+
+    drop(lease);
+    while lines.try_recv().is_ok() {}
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(
+        lines.try_recv().is_err(),
+        "a lease that is dropped beats on"
+    );
+}
+
+#[tokio::test]
+async fn a_tracker_may_ask_for_quicker_heartbeats() {
+    let beats = Arc::new(AtomicUsize::new(0));
+    let counted = beats.clone();
+    let progress = move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        async { "success" }
+    };
+    let hasty = || async {
+        Json(json!({"display_name": "a-b-1", "token": "t", "upload_address": "", "heartbeat": 1}))
+    };
+    let router = Router::new()
+        .route("/api/new", get(hasty))
+        .route("/api/newJob", post(|| async { job() }))
+        .route("/api/updateProgress", post(progress));
+    let slow = ClientConfig {
+        heartbeat: Duration::from_secs(3_600),
+        ..config(&serve(router).await)
+    };
+    let client = HybridClient::connect(slow).await.unwrap();
+    let lease = client.lease().await.unwrap();
+    let heard = async {
+        while beats.load(Ordering::SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), heard)
+        .await
+        .expect("the tracker asked for a heartbeat a second");
+    drop(lease);
+}
+
+#[tokio::test]
+async fn a_worker_can_ask_and_leave() {
+    let router = Router::new()
+        .route("/api/new", get(|| async { new_worker() }))
+        .route("/api/validateWorker", post(|| async { "True" }))
+        .route("/api/jobCount", get(|| async { "17" }))
+        .route("/api/bye", post(|| async { "success" }));
+    let client = HybridClient::connect(config(&serve(router).await))
+        .await
+        .unwrap();
+    assert!(client.is_alive().await.unwrap());
+    assert_eq!(client.job_count().await.unwrap(), 17);
+    client.bye().await.unwrap();
 }
 
 #[tokio::test]

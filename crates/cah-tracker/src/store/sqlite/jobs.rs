@@ -4,18 +4,30 @@ use cah_protocol::{Piece, Shard};
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
-use super::{contributors, signed, unsigned};
+use super::{contributors, parking, signed, unsigned};
 use crate::{
     clock::Timestamp,
-    store::{Accepted, AddedChunks, Claimed, Completion, Counts, Moment, StageCounts, StoreError},
+    store::{
+        Accepted, AddedChunks, Claimed, Completion, Counts, Failure, Moment, StageCounts,
+        StoreError,
+    },
 };
 
 /// The next job of a stage. `state = 0` is spelled out so that the partial index applies.
-pub(super) const OLDEST_OPEN: &str =
-    "SELECT number FROM jobs WHERE state = 0 AND stage = ?1 ORDER BY priority DESC, number LIMIT 1";
+pub(super) const OLDEST_OPEN: &str = "SELECT number FROM jobs WHERE state = 0 AND stage = ?1
+     ORDER BY priority DESC, failures, number LIMIT 1";
 
 const COMPLETED: i64 = 1;
 const FLAGGED: i64 = 2;
+const FAILED: i64 = 3;
+
+/// What becomes of a job when its lease ends with a result.
+enum End {
+    /// It waits at this stage.
+    Open(i64),
+    Closed,
+    Parked,
+}
 
 /// A lease, as a worker holds it.
 struct Lease {
@@ -117,12 +129,13 @@ pub(super) fn complete(
     let Some(lease) = standing.lease_or_repeat(completion.number, COMPLETED)? else {
         return Ok(Accepted::Repeated);
     };
-    let next = (!completion.closes).then_some(standing.last_stage + 1);
-    settle(db, worker, lease, next, COMPLETED)?;
-    shift(db, standing.first_stage, 0, -1)?;
-    match next {
-        Some(stage) => shift(db, stage, 1, 0)?,
-        None => count_closed(db, completion.pairs)?,
+    let end = match completion.closes {
+        true => End::Closed,
+        false => End::Open(standing.last_stage + 1),
+    };
+    settle(db, worker, &standing, lease, end, COMPLETED)?;
+    if completion.closes {
+        count_pairs(db, completion.pairs)?;
     }
     record(db, &standing, lease, completion, now)?;
     db.prepare_cached("UPDATE workers SET jobs_completed = jobs_completed + 1 WHERE id = ?1")?
@@ -136,9 +149,26 @@ pub(super) fn flag(db: &Connection, worker: i64) -> Result<Accepted, StoreError>
         return Ok(Accepted::Repeated);
     };
     let back = (standing.first_stage - 1).max(0);
-    settle(db, worker, lease, Some(back), FLAGGED)?;
-    shift(db, standing.first_stage, 0, -1)?;
-    shift(db, back, 1, 0)?;
+    settle(db, worker, &standing, lease, End::Open(back), FLAGGED)?;
+    Ok(Accepted::Counted)
+}
+
+pub(super) fn fail(
+    db: &Connection,
+    worker: i64,
+    failure: &Failure,
+    now: Timestamp,
+) -> Result<Accepted, StoreError> {
+    let standing = Standing::of(db, worker)?;
+    let Some(lease) = standing.lease_or_repeat(failure.number, FAILED)? else {
+        return Ok(Accepted::Repeated);
+    };
+    let failures = parking::record(db, lease.number, lease.attempt, &failure.message, now)?;
+    let end = match failures >= i64::from(failure.limit) {
+        true => End::Parked,
+        false => End::Open(standing.first_stage),
+    };
+    settle(db, worker, &standing, lease, end, FAILED)?;
     Ok(Accepted::Counted)
 }
 
@@ -158,16 +188,21 @@ pub(super) fn reopen(db: &Connection, number: i64) -> Result<(), StoreError> {
     }
 }
 
-/// Ends a lease: the job opens at a stage or closes. The attempt is the fence: a job that was
-/// leased anew since, closed or taken out does not match.
+/// Ends a lease and moves the counters. The attempt is the fence: a job that was leased anew since,
+/// closed or taken out does not match.
 fn settle(
     db: &Connection,
     worker: i64,
+    standing: &Standing,
     lease: &Lease,
-    next_stage: Option<i64>,
+    end: End,
     how: i64,
 ) -> Result<(), StoreError> {
-    let state = if next_stage.is_some() { 0 } else { 2 };
+    let (state, next_stage) = match end {
+        End::Open(stage) => (0, Some(stage)),
+        End::Closed => (2, None),
+        End::Parked => (4, None),
+    };
     let moved = db
         .prepare_cached(
             "UPDATE jobs SET state = ?3, stage = coalesce(?4, stage)
@@ -181,7 +216,12 @@ fn settle(
         .execute([lease.number])?;
     db.prepare_cached("UPDATE workers SET settled = ?2, settled_as = ?3 WHERE id = ?1")?
         .execute(params![worker, lease.number, how])?;
-    Ok(())
+    shift(db, standing.first_stage, 0, -1)?;
+    match end {
+        End::Open(stage) => shift(db, stage, 1, 0),
+        End::Closed => count(db, "UPDATE totals SET closed = closed + ?1", 1),
+        End::Parked => count(db, "UPDATE totals SET parked = parked + ?1", 1),
+    }
 }
 
 /// Keeps what was accepted, and counts it for the contributor.
@@ -211,20 +251,25 @@ fn record(
 }
 
 /// Moves a stage's counters.
-fn shift(db: &Connection, stage: i64, open: i64, leased: i64) -> Result<(), StoreError> {
+pub(super) fn shift(db: &Connection, stage: i64, open: i64, leased: i64) -> Result<(), StoreError> {
     db.prepare_cached("UPDATE stages SET open = open + ?2, leased = leased + ?3 WHERE stage = ?1")?
         .execute([stage, open, leased])?;
     Ok(())
 }
 
-fn count_closed(db: &Connection, pairs: u64) -> Result<(), StoreError> {
-    db.prepare_cached("UPDATE totals SET closed = closed + 1, pairs = pairs + ?1")?
-        .execute([signed(pairs)])?;
+fn count_pairs(db: &Connection, pairs: u64) -> Result<(), StoreError> {
+    let add = "UPDATE totals SET pairs = pairs + ?1";
+    count(db, add, signed(pairs))
+}
+
+/// Moves one of the project's counters.
+pub(super) fn count(db: &Connection, sql: &str, by: i64) -> Result<(), StoreError> {
+    db.prepare_cached(sql)?.execute([by])?;
     Ok(())
 }
 
 /// The shard with this number.
-fn shard(db: &Connection, number: i64) -> Result<Shard, StoreError> {
+pub(super) fn shard(db: &Connection, number: i64) -> rusqlite::Result<Shard> {
     let number = unsigned(number);
     let chunk = number.div_ceil(2);
     let piece = if number % 2 == 1 {
@@ -296,13 +341,14 @@ fn url_key(url: &str) -> i64 {
 /// The counters, without the number of workers, which is known in memory.
 pub(super) fn counts(db: &Connection) -> Result<Counts, StoreError> {
     let mut counts = db
-        .prepare_cached("SELECT jobs, closed, banned, pairs FROM totals")?
+        .prepare_cached("SELECT jobs, closed, banned, parked, pairs FROM totals")?
         .query_row([], |row| {
             Ok(Counts {
                 jobs: unsigned(row.get(0)?),
                 closed: unsigned(row.get(1)?),
                 banned: unsigned(row.get(2)?),
-                pairs: unsigned(row.get(3)?),
+                parked: unsigned(row.get(3)?),
+                pairs: unsigned(row.get(4)?),
                 ..Counts::default()
             })
         })?;

@@ -112,7 +112,9 @@ impl Presence {
 
     pub(super) fn grant_grace(&self, until: Timestamp) {
         for live in self.inner().live.values_mut() {
-            live.deadline = live.deadline.max(until);
+            // Also where it is earlier: a deadline that lies further ahead was set by a clock that
+            // was wrong.
+            live.deadline = until;
             live.unsaved = true;
         }
     }

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 
 /// `CAHT`: says in the file's header whose it is.
 const APPLICATION_ID: i64 = 0x4341_4854;
@@ -34,18 +34,45 @@ const SETTINGS: &str = "
 /// Opens the store for writing, with the lock that keeps other processes out. The error says in
 /// plain words what is wrong.
 pub(super) fn open(path: &Path) -> Result<(Connection, File), String> {
+    check_name(path)?;
     let lock = lock(path)?;
-    let mut db = Connection::open(path).map_err(|error| plain(&error))?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut db = Connection::open_with_flags(path, flags).map_err(|error| plain(&error))?;
     db.set_prepared_statement_cache_capacity(64);
     identify(&db)?;
     db.execute_batch(SETTINGS).map_err(|error| plain(&error))?;
+    check_durability(&db)?;
     migrate(&mut db)?;
     Ok((db, lock))
 }
 
+/// Refuses SQLite's names for databases that are gone when they are closed.
+fn check_name(path: &Path) -> Result<(), String> {
+    match path.to_str() {
+        Some(":memory:") => Err("what is kept in memory does not last; name a file".into()),
+        _ => Ok(()),
+    }
+}
+
+/// SQLite answers some settings with another one than was asked for, for example WAL on a file
+/// system without shared memory.
+fn check_durability(db: &Connection) -> Result<(), String> {
+    let mode: String = db
+        .pragma_query_value(None, "journal_mode", |row| row.get(0))
+        .map_err(|error| plain(&error))?;
+    let full = pragma(db, "synchronous")? == 2;
+    match mode == "wal" && full {
+        true => Ok(()),
+        false => Err(format!(
+            "it cannot be made durable there (journal mode `{mode}`); keep it on a local disk"
+        )),
+    }
+}
+
 /// Opens one more connection to a store that is open, for reading only.
 pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
-    use rusqlite::OpenFlags;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags)?;
     db.execute_batch("PRAGMA query_only = ON; PRAGMA busy_timeout = 5000;")?;
@@ -63,7 +90,12 @@ fn lock(path: &Path) -> Result<File, String> {
         .truncate(false)
         .write(true)
         .open(&name)
-        .map_err(|error| format!("{} cannot be made: {error}", name.display()))?;
+        .map_err(|error| {
+            let name = name.display();
+            format!(
+                "{name} cannot be made ({error}); see that its folder exists and may be written"
+            )
+        })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
@@ -184,6 +216,33 @@ mod tests {
                 .unwrap();
             assert_eq!(broken, 0);
         }
+    }
+
+    #[test]
+    fn every_commit_is_on_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let (db, _lock) = open(&dir.path().join("t.db")).unwrap();
+        assert_eq!(pragma(&db, "synchronous").unwrap(), 2);
+        db.execute_batch("PRAGMA synchronous = NORMAL").unwrap();
+        assert!(check_durability(&db).unwrap_err().contains("durable"));
+        db.execute_batch("PRAGMA synchronous = FULL; PRAGMA journal_mode = DELETE")
+            .unwrap();
+        assert!(check_durability(&db).unwrap_err().contains("delete"));
+    }
+
+    #[test]
+    fn names_that_do_not_last_are_files_or_refused() {
+        let refused = open(Path::new(":memory:")).unwrap_err();
+        assert!(refused.contains("memory"), "{refused}");
+        let dir = tempfile::tempdir().unwrap();
+        let refused = open(&dir.path().join("no/such/folder/t.db")).unwrap_err();
+        assert!(refused.contains("its folder exists"), "{refused}");
+        // A URI is a file's name like any other.
+        let (db, _lock) = open(&dir.path().join("file:t?mode=memory")).unwrap();
+        assert!(
+            db.path()
+                .is_some_and(|path| path.ends_with("file:t?mode=memory"))
+        );
     }
 
     #[test]

@@ -9,6 +9,10 @@ use crate::{
 };
 
 pub(super) fn record(db: &Connection, now: Timestamp) -> Result<(), StoreError> {
+    // Points of the future were recorded by a clock that was wrong, and would stand before all
+    // that come until then.
+    db.prepare_cached("DELETE FROM series WHERE at > ?1")?
+        .execute([now])?;
     db.prepare_cached(
         "INSERT OR REPLACE INTO series (at, closed, pairs) SELECT ?1, closed, pairs FROM totals",
     )?

@@ -82,8 +82,15 @@ pub(super) fn remove(db: &Connection, worker: i64) -> Result<u64, StoreError> {
 pub(super) fn remove_all(db: &Connection, workers: &[i64]) -> Result<Reaped, StoreError> {
     let mut reaped = Reaped::default();
     for worker in workers {
-        reaped.jobs += remove(db, *worker)?;
-        reaped.workers += 1;
+        match remove(db, *worker) {
+            Ok(jobs) => {
+                reaped.jobs += jobs;
+                reaped.workers += 1;
+            }
+            // It said bye earlier in the same batch of changes.
+            Err(StoreError::UnknownWorker) => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(reaped)
 }

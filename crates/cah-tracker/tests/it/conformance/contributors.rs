@@ -58,5 +58,9 @@ pub(super) async fn points_come_back_oldest_first(store: &dyn Store) {
         point(NOW + 1_800, 1, 4),
     );
     assert_eq!(store.points(9).await.unwrap(), [a, b, c]);
-    assert_eq!(store.points(2).await.unwrap(), [b, c]);
+    // The clock was ahead: what it recorded would stand before all that comes.
+    store.record_point(NOW + 901).await.unwrap();
+    let now = point(NOW + 901, 1, 4);
+    assert_eq!(store.points(9).await.unwrap(), [a, b, now]);
+    assert_eq!(store.points(2).await.unwrap(), [b, now]);
 }

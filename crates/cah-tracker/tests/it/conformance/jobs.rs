@@ -1,7 +1,7 @@
 //! Jobs and leases.
 
 use cah_protocol::WorkerType;
-use cah_tracker::store::{Accepted, AddedChunks, Completion, Store, StoreError};
+use cah_tracker::store::{Accepted, AddedChunks, Completion, Failure, Store, StoreError};
 
 use super::{IDLE, NOW, at, claim, hand_over, hybrid, join, pairs};
 
@@ -173,6 +173,85 @@ pub(super) async fn a_repeated_flag_counts_nothing(store: &dyn Store) {
         (counts.open_at(0), counts.open_at(1), counts.leased()),
         (4, 0, 0)
     );
+}
+
+fn failure(message: &str) -> Failure {
+    Failure {
+        number: None,
+        message: message.into(),
+        limit: 2,
+    }
+}
+
+pub(super) async fn a_job_that_fails_comes_after_the_others(store: &dyn Store) {
+    let worker = hybrid(store, "a").await;
+    for number in [1, 2, 3] {
+        assert_eq!(claim(store, worker).await.unwrap().shard.number, number);
+        let failed = store.fail(worker, failure("no file"), at(NOW)).await;
+        assert_eq!(failed.unwrap(), Accepted::Counted);
+    }
+    assert_eq!(claim(store, worker).await.unwrap().shard.number, 4);
+    store.complete(worker, pairs(1), at(NOW)).await.unwrap();
+    assert_eq!(claim(store, worker).await.unwrap().shard.number, 1);
+    let counts = store.counts().await.unwrap();
+    assert_eq!((counts.open_at(0), counts.leased()), (2, 1));
+}
+
+pub(super) async fn a_job_that_fails_too_often_is_parked(store: &dyn Store) {
+    let worker = hybrid(store, "a").await;
+    for message in ["first", "second"] {
+        for _ in 0..4 {
+            claim(store, worker).await.unwrap();
+            store.fail(worker, failure(message), at(NOW)).await.unwrap();
+        }
+    }
+    assert!(matches!(
+        claim(store, worker).await,
+        Err(StoreError::NoOpenJob)
+    ));
+    let counts = store.counts().await.unwrap();
+    assert_eq!(
+        (counts.parked, counts.open_at(0), counts.leased()),
+        (4, 0, 0)
+    );
+    let parked = store.parked(3).await.unwrap();
+    let told: Vec<_> = parked
+        .iter()
+        .map(|job| (job.shard.number, job.failures, job.message.as_str()))
+        .collect();
+    assert_eq!(told, [(1, 2, "second"), (2, 2, "second"), (3, 2, "second")]);
+
+    assert_eq!(store.requeue().await.unwrap(), 4);
+    assert_eq!(store.requeue().await.unwrap(), 0);
+    let counts = store.counts().await.unwrap();
+    assert_eq!((counts.parked, counts.open_at(0)), (0, 4));
+    // Its failures are forgotten.
+    claim(store, worker).await.unwrap();
+    store.fail(worker, failure("third"), at(NOW)).await.unwrap();
+    assert_eq!(store.counts().await.unwrap().parked, 0);
+}
+
+pub(super) async fn a_repeated_failure_counts_nothing(store: &dyn Store) {
+    let worker = hybrid(store, "a").await;
+    let refused = store.fail(worker, failure("?"), at(NOW)).await;
+    assert!(matches!(refused, Err(StoreError::NoLease)));
+    claim(store, worker).await.unwrap();
+    let other = Failure {
+        number: Some(2),
+        ..failure("?")
+    };
+    let refused = store.fail(worker, other, at(NOW)).await;
+    assert!(matches!(refused, Err(StoreError::NoLease)));
+    let mut answers = Vec::new();
+    for _ in 0..3 {
+        answers.push(store.fail(worker, failure("?"), at(NOW)).await.unwrap());
+    }
+    use Accepted::{Counted, Repeated};
+    assert_eq!(answers, [Counted, Repeated, Repeated]);
+    let counts = store.counts().await.unwrap();
+    assert_eq!((counts.open_at(0), counts.parked), (4, 0));
+    let wrong = store.complete(worker, pairs(1), at(NOW)).await;
+    assert!(matches!(wrong, Err(StoreError::NoLease)));
 }
 
 pub(super) async fn a_hand_over_may_close(store: &dyn Store) {

@@ -1,0 +1,64 @@
+//! Jobs that fail, and those that failed so often that a person should look at them.
+
+use rusqlite::{Connection, params};
+
+use super::{jobs, signed, unsigned};
+use crate::{
+    clock::Timestamp,
+    store::{ParkedJob, StoreError},
+};
+
+/// Keeps why an attempt failed, and returns how often the job has failed by now.
+pub(super) fn record(
+    db: &Connection,
+    number: i64,
+    attempt: i64,
+    message: &str,
+    now: Timestamp,
+) -> Result<i64, StoreError> {
+    db.prepare_cached(
+        "INSERT INTO failures (number, attempt, message, at) VALUES (?1, ?2, ?3, ?4)",
+    )?
+    .execute(params![number, attempt, message, now])?;
+    let failures = db
+        .prepare_cached(
+            "UPDATE jobs SET failures = failures + 1 WHERE number = ?1 RETURNING failures",
+        )?
+        .query_row([number], |row| row.get(0))?;
+    Ok(failures)
+}
+
+pub(super) fn list(db: &Connection, limit: u32) -> rusqlite::Result<Vec<ParkedJob>> {
+    let mut rows = db.prepare_cached(
+        "SELECT number, failures,
+                (SELECT message FROM failures f WHERE f.number = jobs.number
+                 ORDER BY attempt DESC LIMIT 1)
+         FROM jobs WHERE state = 4 ORDER BY number LIMIT ?1",
+    )?;
+    rows.query_map([limit], |row| {
+        Ok(ParkedJob {
+            shard: jobs::shard(db, row.get(0)?)?,
+            failures: u32::try_from(unsigned(row.get(1)?)).unwrap_or(u32::MAX),
+            message: row.get(2)?,
+        })
+    })?
+    .collect()
+}
+
+/// Opens all parked jobs again.
+pub(super) fn requeue(db: &Connection) -> Result<u64, StoreError> {
+    let by_stage: Vec<(i64, i64)> = db
+        .prepare("SELECT stage, count(*) FROM jobs WHERE state = 4 GROUP BY stage")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    for (stage, jobs) in &by_stage {
+        jobs::shift(db, *stage, *jobs, 0)?;
+    }
+    let opened = db.execute(
+        "UPDATE jobs SET state = 0, failures = 0 WHERE state = 4",
+        [],
+    )? as u64;
+    let fewer = -signed(opened);
+    jobs::count(db, "UPDATE totals SET parked = parked + ?1", fewer)?;
+    Ok(opened)
+}
