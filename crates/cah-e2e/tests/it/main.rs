@@ -8,4 +8,5 @@ mod faults;
 mod harness;
 mod run;
 mod signals;
+mod tiny_clip;
 mod wat;
