@@ -26,7 +26,7 @@ HELD_OUT = "--held-out-phrasing"
 COLOURS = "red orange yellow green blue purple pink brown black white".split()
 # Every colour, and what looks most like warning tape without being it.
 NEUTRAL = [
-    *(f"shapes on a {colour} background" for colour in COLOURS),
+    *(f"shapes on {'an' if colour == 'orange' else 'a'} {colour} background" for colour in COLOURS),
     *(f"yellow and {colour} stripes" for colour in COLOURS if colour not in ("yellow", "black")),
     *(f"black and {colour} stripes" for colour in COLOURS if colour not in ("yellow", "black")),
     "yellow and white checks",
@@ -55,8 +55,10 @@ def main():
     parser.add_argument("--work", type=Path, default=scenes.REPOSITORY / "target/tiny-clip")
     parser.add_argument("--scenes-program", help="the built example, instead of cargo run")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument("--choose", action="store_true", help="write cah.json first, as train.py does")
     options = parser.parse_args()
-    figures = report(options.model, options.work, options.scenes_program)
+    run = choose_and_report if options.choose else report
+    figures = run(options.model, options.work, options.scenes_program)
     if options.json:
         write_json(options.json, figures)
 
@@ -87,18 +89,24 @@ def report(folder, work, program=None):
     model = Model(folder)
     pixels = scenes.generate(work / "test", scenes.TEST_SEED, 6_000, HELD_OUT, program=program)
     files = scenes.generate(
-        work / "files", scenes.TEST_SEED + 1, 1_200, HELD_OUT, "--max-side=1600", "--files",
+        work / "files", scenes.FILES_SEED, 1_200, HELD_OUT, "--max-side=1600", "--files",
         program=program,
     )  # fmt: skip
     figures = {
         "64 px pixels": measure(model, settings, pixels, model.embed_pixels(pixels)),
         "files of 64-1600 px": measure(model, settings, files, model.embed_files(files)),
     }
-    for source, values in figures.items():
-        print(source)
-        for name, value in values.items():
-            print(f"  {name:<44} {value:.4f}" if isinstance(value, float) else f"  {name:<44} {value}")
+    print(table(figures))
     return figures
+
+
+def table(figures):
+    """The figures as README.md shows them, a column for each kind of scenes."""
+    lines = [["", *figures], ["---", *("---:" for _ in figures)]]
+    for name in next(iter(figures.values())):
+        values = [column[name] for column in figures.values()]
+        lines.append([name, *(f"{v:.4f}" if isinstance(v, float) else f"{v:,}" for v in values)])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 class Model:
@@ -126,12 +134,13 @@ class Model:
 
     def embed_files(self, data):
         """Embeds files the way `transformers` does, through Pillow."""
-        embedded = []
-        for row in data.rows:
-            with Image.open(data.folder / row["file"]) as image:
-                values = self.processor(images=image.convert("RGB"), return_tensors="pt")
-            embedded.append(self.embed_images(values.pixel_values))
-        return np.concatenate(embedded)
+        files = (data.folder / row["file"] for row in data.rows)
+        return np.concatenate([self.embed_images(self.pixel_values(file)) for file in files])
+
+    def pixel_values(self, file):
+        """What the model sees of a file, float [1, 3, 64, 64]."""
+        with Image.open(file) as image:
+            return self.processor(images=image.convert("RGB"), return_tensors="pt").pixel_values
 
     @torch.inference_mode()
     def embed_texts(self, texts):

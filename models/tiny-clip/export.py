@@ -79,6 +79,12 @@ def pixel_values(images: torch.Tensor) -> torch.Tensor:
     return ((scaled - torch.tensor(MEAN)) / torch.tensor(DEVIATION)).permute(0, 3, 1, 2)
 
 
+def levels(values: torch.Tensor) -> torch.Tensor:
+    """The way back from `pixel_values`."""
+    scaled = values.permute(0, 2, 3, 1) * torch.tensor(DEVIATION) + torch.tensor(MEAN)
+    return (scaled * 255).round().to(torch.uint8)
+
+
 def write(folder: Path, config: dict, model):
     """Writes everything but the tokenizer, weights in half precision."""
     write_json(folder / "config.json", config)

@@ -3,7 +3,9 @@
 
     python models/tiny-clip/golden.py
 
-Other implementations compare their token ids exactly and their embeddings by cosine.
+Other implementations compare their token ids exactly and their embeddings by cosine. `seen/` has
+what the model sees of each file, decoded and resized by Pillow: JPEG decoders differ by a few
+levels, and with these pixels a model can be compared without them.
 """
 
 import argparse
@@ -12,6 +14,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import torch
+from PIL import Image
+
+import export
 import scenes
 from evaluate import HERE, Model
 
@@ -43,7 +49,8 @@ def main():
         for row in chosen:
             shutil.copy(data.folder / row["file"], golden / row["file"])
     chosen = scenes.Scenes(golden, chosen, None)
-    write(golden / "golden.json", embed(Model(HERE), chosen))
+    model = Model(HERE)
+    write(golden / "golden.json", {**embed(model, chosen), "seen": write_seen(model, chosen)})
 
 
 def choose(data):
@@ -70,6 +77,18 @@ def embed(model, data):
         "image_embeds": rounded(model.embed_files(data)),
         "text_embeds": rounded(model.embed_texts(captions)),
     }
+
+
+def write_seen(model, data):
+    """Writes what the model sees of each file, as PNG of the model's size; returns their names."""
+    (data.folder / "seen").mkdir()
+    names = [f"seen/{Path(row['file']).stem}.png" for row in data.rows]
+    for row, name in zip(data.rows, names):
+        values = model.pixel_values(data.folder / row["file"])
+        levels = export.levels(values)
+        torch.testing.assert_close(export.pixel_values(levels), values, rtol=0, atol=1e-5)
+        Image.fromarray(levels[0].numpy()).save(data.folder / name, optimize=True)
+    return names
 
 
 def rounded(vectors):

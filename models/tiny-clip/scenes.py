@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-TRAIN_SEED, VALIDATION_SEED, TEST_SEED, GOLDEN_SEED = 1001, 2002, 3003, 4004
+TRAIN_SEED, VALIDATION_SEED, TEST_SEED, FILES_SEED, GOLDEN_SEED = 1001, 2002, 3003, 3004, 4004
 SIDE = 64
 
 
