@@ -1,12 +1,16 @@
 //! What the model sees of an image: resized, cropped, normalised.
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::{
     error::ClipError,
     image::RgbImage,
-    resample::{Filter, Window, resize},
+    resample::{self, Filter, Window, resize},
 };
+
+/// A JSON object.
+pub(crate) type Fields = Map<String, Value>;
 
 /// An image as a CLIP model takes it: `[3, height, width]` of normalised f32.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,9 +60,20 @@ impl Preprocessor {
     /// # Errors
     /// [`ClipError::BadFile`] where it isn't JSON or asks for what is not known.
     pub fn from_config(json: &[u8]) -> Result<Self, ClipError> {
-        let bad = |reason: String| ClipError::bad_file("preprocessor_config.json", reason);
-        let config: Config =
-            serde_json::from_slice(json).map_err(|error| bad(error.to_string()))?;
+        const FILE: &str = "preprocessor_config.json";
+        let fields = serde_json::from_slice(json);
+        Self::from_fields(
+            FILE,
+            fields.map_err(|error| ClipError::bad_file(FILE, error))?,
+        )
+    }
+
+    /// Takes the fields that `file` has; those that are null count as absent.
+    pub(crate) fn from_fields(file: &str, mut fields: Fields) -> Result<Self, ClipError> {
+        let bad = |reason: String| ClipError::bad_file(file, reason);
+        fields.retain(|_, value| !value.is_null());
+        let config: Config = serde_json::from_value(Value::Object(fields))
+            .map_err(|error| bad(error.to_string()))?;
         config.build().map_err(bad)
     }
 
@@ -84,8 +99,11 @@ impl Preprocessor {
     /// Makes of an image what the model sees.
     pub fn pixels(&self, image: &RgbImage) -> Pixels {
         let size = self.resized(image.width(), image.height());
-        let (width, height) = self.crop.unwrap_or(size);
-        let window = Window::centred(width, height, size);
+        let window = match self.crop {
+            Some((width, height)) => Window::centred(width, height, size),
+            None => Window::whole(size),
+        };
+        let (width, height) = self.crop.unwrap_or((window.width, window.height));
         let resized = resize(image, size, window, self.filter);
         let mut pixels = self.canvas(width as usize, height as usize);
         // An image smaller than the crop lies in its middle, rounded as `center_crop` has it.
@@ -96,18 +114,16 @@ impl Preprocessor {
     }
 
     /// The size of the whole image before the crop.
-    fn resized(&self, width: u32, height: u32) -> (u32, u32) {
+    fn resized(&self, width: u32, height: u32) -> resample::Size {
+        let (width, height) = (u64::from(width), u64::from(height));
         match self.size {
             None => (width, height),
-            Some(Size::Exact(width, height)) => (width, height),
+            Some(Size::Exact(width, height)) => (width.into(), height.into()),
             Some(Size::ShorterSide(side)) => {
-                let longer = |long: u32, short: u32| {
-                    let length = u64::from(side) * u64::from(long) / u64::from(short);
-                    u32::try_from(length).unwrap_or(u32::MAX)
-                };
+                let side = u64::from(side);
                 match width <= height {
-                    true => (side, longer(height, width)),
-                    false => (longer(width, height), side),
+                    true => (side, side * height / width),
+                    false => (side * width / height, side),
                 }
             }
         }
@@ -264,6 +280,17 @@ mod tests {
         }
         let open = Preprocessor::from_config(br#"{"do_center_crop": false}"#).unwrap();
         assert_eq!(open.output_size(), None);
+    }
+
+    #[test]
+    fn a_line_may_become_longer_than_32_bits_count() {
+        let preprocessor = Preprocessor::clip(224);
+        let (width, height) = preprocessor.resized(20_000_000, 1);
+        assert_eq!((width, height), (4_480_000_000, 224));
+        let mut data = vec![0; 60_000_000];
+        data[30_000_000..].fill(255);
+        let pixels = preprocessor.pixels(&RgbImage::new(20_000_000, 1, data));
+        assert_eq!((pixels.width(), pixels.height()), (224, 224));
     }
 
     #[test]

@@ -7,32 +7,32 @@ use fast_image_resize::{
 
 use crate::image::RgbImage;
 
-/// A part of an image: columns and rows.
+/// Columns and rows of an image that nobody has in full: what a line of pixels is scaled up to can be longer than any
+/// image in memory.
+pub(crate) type Size = (u64, u64);
+
+/// A part of such an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Window {
-    pub(crate) left: u32,
-    pub(crate) top: u32,
+    pub(crate) left: u64,
+    pub(crate) top: u64,
     pub(crate) width: u32,
     pub(crate) height: u32,
 }
 
 impl Window {
-    /// All of an image.
-    pub(crate) fn whole(width: u32, height: u32) -> Self {
-        Self {
-            left: 0,
-            top: 0,
-            width,
-            height,
-        }
+    /// All of an image, which then is short enough to lie in memory.
+    pub(crate) fn whole(of: Size) -> Self {
+        Self::centred(u32::MAX, u32::MAX, of)
     }
 
     /// The middle `width` by `height`, or as much of it as there is, of an image of size `of`.
-    pub(crate) fn centred(width: u32, height: u32, of: (u32, u32)) -> Self {
-        let (width, height) = (width.min(of.0), height.min(of.1));
+    pub(crate) fn centred(width: u32, height: u32, of: Size) -> Self {
+        let part = |wanted: u32, all: u64| u32::try_from(all).map_or(wanted, |all| all.min(wanted));
+        let (width, height) = (part(width, of.0), part(height, of.1));
         Self {
-            left: (of.0 - width) / 2,
-            top: (of.1 - height) / 2,
+            left: (of.0 - u64::from(width)) / 2,
+            top: (of.1 - u64::from(height)) / 2,
             width,
             height,
         }
@@ -68,7 +68,7 @@ impl Filter {
 /// Width first, then height, in two calls: so the intermediate rows are rounded to 8 bits as in Pillow,
 /// which makes 99.8 % of the values equal and the rest differ by one level. One call would round
 /// once and agree on 85 to 91 %.
-pub(crate) fn resize(image: &RgbImage, size: (u32, u32), keep: Window, filter: Filter) -> RgbImage {
+pub(crate) fn resize(image: &RgbImage, size: Size, keep: Window, filter: Filter) -> RgbImage {
     let columns = Axis::new(image.width(), size.0, keep.left, keep.width);
     let rows = Axis::new(image.height(), size.1, keep.top, keep.height);
     let (first_row, row_count) = rows.source_span();
@@ -102,15 +102,15 @@ pub(crate) fn resize(image: &RgbImage, size: (u32, u32), keep: Window, filter: F
 struct Axis {
     source: u32,
     scale: f64,
-    first: u32,
+    first: u64,
     count: u32,
 }
 
 impl Axis {
-    fn new(source: u32, target: u32, first: u32, count: u32) -> Self {
+    fn new(source: u32, target: u64, first: u64, count: u32) -> Self {
         Self {
             source,
-            scale: f64::from(source) / f64::from(target),
+            scale: f64::from(source) / target as f64,
             first,
             count,
         }
@@ -118,7 +118,7 @@ impl Axis {
 
     /// Where the wanted part begins, in source pixels.
     fn start(&self) -> f64 {
-        f64::from(self.first) * self.scale
+        self.first as f64 * self.scale
     }
 
     /// How long the wanted part is, in source pixels, and never past the end by a rounding error.
@@ -198,8 +198,8 @@ mod tests {
             keep in (1u32..60, 1u32..60),
         ) {
             let image = gradient(width, height);
-            let size = (to_width, to_height);
-            let whole = resize(&image, size, Window::whole(to_width, to_height), Filter::BICUBIC);
+            let size = (to_width.into(), to_height.into());
+            let whole = resize(&image, size, Window::whole(size), Filter::BICUBIC);
             let keep = Window::centred(keep.0, keep.1, size);
             let part = resize(&image, size, keep, Filter::BICUBIC);
             for (a, b) in part.data().iter().zip(cut(&whole, keep)) {
@@ -211,7 +211,8 @@ mod tests {
     #[test]
     fn extreme_shapes_cost_only_what_is_kept() {
         let line = gradient(60_000, 2);
-        let size = (60_000 * 112, 224);
+        // More columns than 32 bits can count.
+        let size = (60_000 * 112_000, 224);
         let part = resize(
             &line,
             size,

@@ -7,14 +7,14 @@ use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use crate::{
     decode::Decoded,
     image::RgbImage,
-    resample::{Filter, Window, resize},
+    resample::{Filter, Size, Window, resize},
 };
 
 /// The quality of stored JPEGs.
 const QUALITY: u8 = 92;
 
 /// The longest side that a JPEG can have.
-const MAX_JPEG_SIDE: u32 = 65_535;
+const MAX_JPEG_SIDE: u64 = 65_535;
 
 /// The largest size that a mode can name.
 const MAX_SIZE: u32 = 8_192;
@@ -113,7 +113,7 @@ pub struct StoredImage {
 /// nothing.
 pub fn store(decoded: &Decoded, bytes: &[u8], mode: ImageMode) -> Option<StoredImage> {
     let image = &decoded.image;
-    let size = (image.width(), image.height());
+    let size = size_of(image);
     let shorter = size.0.min(size.1);
     let longer = size.0.max(size.1);
     let stored = match mode {
@@ -125,42 +125,48 @@ pub fn store(decoded: &Decoded, bytes: &[u8], mode: ImageMode) -> Option<StoredI
             height: decoded.original_height,
         },
         ImageMode::NoResize => encoded(image, size),
-        ImageMode::KeepRatio(side) => encoded(image, scaled(size, side.min(shorter), shorter)),
-        ImageMode::KeepRatioLargest(side) => encoded(image, scaled(size, side.min(longer), longer)),
-        ImageMode::CenterCrop(side) => jpeg(&square_of(image, scaled(size, side, shorter), side)),
-        ImageMode::Border(side) => jpeg(&bordered(image, scaled(size, side, longer), side)),
+        ImageMode::KeepRatio(side) => {
+            encoded(image, scaled(size, u64::from(side).min(shorter), shorter))
+        }
+        ImageMode::KeepRatioLargest(side) => {
+            encoded(image, scaled(size, u64::from(side).min(longer), longer))
+        }
+        ImageMode::CenterCrop(side) => {
+            jpeg(&square_of(image, scaled(size, side.into(), shorter), side))
+        }
+        ImageMode::Border(side) => jpeg(&bordered(image, scaled(size, side.into(), longer), side)),
     };
     Some(stored)
 }
 
+fn size_of(image: &RgbImage) -> Size {
+    (image.width().into(), image.height().into())
+}
+
 /// The size scaled so that `from` becomes `to`; no side becomes 0.
-fn scaled(size: (u32, u32), to: u32, from: u32) -> (u32, u32) {
-    let scale = |side: u32| {
-        let rounded = (u64::from(side) * u64::from(to) + u64::from(from) / 2) / u64::from(from);
-        u32::try_from(rounded).unwrap_or(u32::MAX).max(1)
-    };
+fn scaled(size: Size, to: u64, from: u64) -> Size {
+    let scale = |side: u64| ((side * to + from / 2) / from).max(1);
     (scale(size.0), scale(size.1))
 }
 
 /// Resizes, if there is anything to resize, and encodes. What is longer than a JPEG can be is scaled down
 /// to it.
-fn encoded(image: &RgbImage, size: (u32, u32)) -> StoredImage {
+fn encoded(image: &RgbImage, size: Size) -> StoredImage {
     let longer = size.0.max(size.1);
     let size = scaled(size, longer.min(MAX_JPEG_SIDE), longer);
-    if size == (image.width(), image.height()) {
+    if size == size_of(image) {
         return jpeg(image);
     }
-    let whole = Window::whole(size.0, size.1);
-    jpeg(&resize(image, size, whole, Filter::BICUBIC))
+    jpeg(&resize(image, size, Window::whole(size), Filter::BICUBIC))
 }
 
-fn square_of(image: &RgbImage, size: (u32, u32), side: u32) -> RgbImage {
+fn square_of(image: &RgbImage, size: Size, side: u32) -> RgbImage {
     let middle = Window::centred(side, side, size);
     resize(image, size, middle, Filter::BICUBIC)
 }
 
-fn bordered(image: &RgbImage, size: (u32, u32), side: u32) -> RgbImage {
-    let resized = resize(image, size, Window::whole(size.0, size.1), Filter::BICUBIC);
+fn bordered(image: &RgbImage, size: Size, side: u32) -> RgbImage {
+    let resized = resize(image, size, Window::whole(size), Filter::BICUBIC);
     let mut canvas = vec![255; side as usize * side as usize * 3];
     let left = ((side - resized.width()) / 2) as usize;
     let top = ((side - resized.height()) / 2) as usize;

@@ -20,11 +20,11 @@ pub(super) enum Orientation {
 }
 
 impl Orientation {
-    /// Reads the orientation of an EXIF block; upright where there is none or the block is broken.
-    pub(super) fn from_exif(block: &[u8]) -> Self {
-        let tiff = block.strip_prefix(b"Exif\0\0").unwrap_or(block);
-        Tiff::new(tiff)
-            .and_then(|tiff| tiff.first_directory_value(ORIENTATION_TAG))
+    /// Reads the orientation as Pillow does: from the EXIF block, and where that has none from the XMP text; upright
+    /// where neither says it or both are broken.
+    pub(super) fn of(exif: Option<&[u8]>, xmp: Option<&[u8]>) -> Self {
+        exif.and_then(in_exif)
+            .or_else(|| xmp.and_then(in_xmp))
             .map_or(Self::Upright, Self::from_number)
     }
 
@@ -86,6 +86,21 @@ impl Orientation {
     }
 }
 
+fn in_exif(block: &[u8]) -> Option<u32> {
+    let tiff = block.strip_prefix(b"Exif\0\0").unwrap_or(block);
+    Tiff::new(tiff)?.first_directory_value(ORIENTATION_TAG)
+}
+
+/// The first `tiff:Orientation="N"` or `<tiff:Orientation>N` of an XMP text.
+fn in_xmp(text: &[u8]) -> Option<u32> {
+    const NAME: &[u8] = b"tiff:Orientation";
+    memchr::memmem::find_iter(text, NAME).find_map(|at| {
+        let rest = &text[at + NAME.len()..];
+        let value = rest.strip_prefix(b"=\"").or(rest.strip_prefix(b">"))?;
+        char::from(*value.first()?).to_digit(10)
+    })
+}
+
 /// A TIFF structure, of which every offset may lie.
 struct Tiff<'a> {
     bytes: &'a [u8],
@@ -111,7 +126,6 @@ impl<'a> Tiff<'a> {
             .take_while(|entry| entry + 12 <= self.bytes.len())
             .find(|entry| self.u16(*entry) == Some(tag))
             .and_then(|entry| match self.u16(entry + 2)? {
-                1 => self.bytes.get(entry + 8).map(|byte| u32::from(*byte)),
                 3 => self.u16(entry + 8).map(u32::from),
                 4 => self.u32(entry + 8),
                 _ => None,
@@ -148,12 +162,30 @@ mod tests {
         tiff
     }
 
+    fn from_exif(block: &[u8]) -> Orientation {
+        Orientation::of(Some(block), None)
+    }
+
     #[test]
     fn the_tag_is_read_and_nonsense_is_upright() {
-        assert_eq!(Orientation::from_exif(&block(6)), Orientation::Rotated90);
-        assert_eq!(Orientation::from_exif(&block(1)), Orientation::Upright);
-        assert_eq!(Orientation::from_exif(&block(99)), Orientation::Upright);
-        assert_eq!(Orientation::from_exif(b""), Orientation::Upright);
+        assert_eq!(from_exif(&block(6)), Orientation::Rotated90);
+        assert_eq!(from_exif(&block(1)), Orientation::Upright);
+        assert_eq!(from_exif(&block(99)), Orientation::Upright);
+        assert_eq!(from_exif(b""), Orientation::Upright);
+    }
+
+    #[test]
+    fn xmp_counts_where_exif_does_not_say_it() {
+        let xmp = b"<x tiff:Orientation='7' tiff:Orientation=\"6\"/>".as_slice();
+        let element = b"<tiff:Orientation>3</tiff:Orientation>".as_slice();
+        let upright = block(1);
+        let of = |exif, xmp| Orientation::of(exif, Some(xmp));
+        assert_eq!(of(None, xmp), Orientation::Rotated90);
+        assert_eq!(of(None, element), Orientation::Rotated180);
+        assert_eq!(of(Some(b"broken".as_slice()), xmp), Orientation::Rotated90);
+        assert_eq!(of(Some(upright.as_slice()), xmp), Orientation::Upright);
+        assert_eq!(of(None, b"tiff:Orientation"), Orientation::Upright);
+        assert_eq!(of(None, b"tiff:Orientation=\"x"), Orientation::Upright);
     }
 
     proptest! {
@@ -162,11 +194,11 @@ mod tests {
             bytes in prop::collection::vec(any::<u8>(), 0..80),
             at in 0usize..30,
         ) {
-            Orientation::from_exif(&bytes);
+            Orientation::of(Some(&bytes), Some(&bytes));
             let mut broken = block(3);
             let end = broken.len().min(at + bytes.len());
             broken[at..end].copy_from_slice(&bytes[..end - at]);
-            Orientation::from_exif(&broken);
+            from_exif(&broken);
         }
     }
 }

@@ -25,15 +25,15 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Frame, DecodeError
         .ok_or_else(|| DecodeError::damaged("no frame header"))?;
     // Both are at most MAX_SIDE.
     let (width, height) = (width as u32, height as u32);
-    limits.check_size(width, height)?;
+    let permit = limits.admit(width, height)?;
     structure.check_complete()?;
-    let orientation = decoder
-        .exif()
-        .map_or(Orientation::default(), |exif| Orientation::from_exif(exif));
+    let (exif, xmp) = (decoder.exif(), decoder.xmp());
+    let orientation = Orientation::of(exif.map(Vec::as_slice), xmp.map(Vec::as_slice));
     let pixels = decoder.decode().map_err(damaged)?;
     Ok(Frame {
         image: RgbImage::new(width, height, pixels),
         orientation,
+        permit,
     })
 }
 

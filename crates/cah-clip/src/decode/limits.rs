@@ -1,5 +1,7 @@
 //! What an image may cost, and why one is refused.
 
+use super::budget::{self, Permit};
+
 /// What is refused before anything is allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -69,6 +71,13 @@ impl Limits {
             });
         }
         Ok(())
+    }
+
+    /// Holds the size in a header against the limit and waits until so many pixels may be decoded. A decoder calls
+    /// it once, before it allocates anything of that size.
+    pub(super) fn admit(&self, width: u32, height: u32) -> Result<Permit<'static>, DecodeError> {
+        self.check_size(width, height)?;
+        Ok(budget::take(u64::from(width) * u64::from(height)))
     }
 
     /// Holds the size in a header against the limit.

@@ -4,7 +4,11 @@
 //! before anything of that size is allocated. As in Pillow, alpha is dropped and not composited,
 //! 16-bit colour keeps its high bytes, 16-bit grey is clipped at 255, and four-channel JPEGs are taken
 //! for Adobe's inverted CMYK.
+//!
+//! Threads that decode at once share a budget of pixels, the whole process over, and wait for one another when
+//! giant images would take more memory than that. What [`decode`] has returned is the caller's.
 
+mod budget;
 mod exif;
 mod gif;
 mod jpeg;
@@ -17,6 +21,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub use limits::{DecodeError, Limits};
 
 use crate::image::RgbImage;
+use budget::Permit;
 use exif::Orientation;
 
 /// The formats that are decoded.
@@ -92,29 +97,38 @@ pub struct Decoded {
     pub format: ImageFormat,
 }
 
-/// What a format's decoder hands back: pixels as they lie in the file, and how to turn them.
+/// What a format's decoder hands back: pixels as they lie in the file, how to turn them, and the right to hold them,
+/// which ends with the turning.
 struct Frame {
     image: RgbImage,
     orientation: Orientation,
+    permit: Permit<'static>,
 }
 
-/// Decodes an image of any known format.
+/// Decodes an image of any known format. Blocks while other threads decode as many pixels as the process may.
 ///
 /// # Errors
 /// One [`DecodeError`] for each outcome that a candidate can end in here.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, DecodeError> {
     limits.check_bytes(bytes)?;
     let format = ImageFormat::detect(bytes).ok_or(DecodeError::UnknownFormat)?;
-    let frame = guarded(format, || match format {
+    let Frame {
+        image,
+        orientation,
+        permit,
+    } = guarded(format, || match format {
         ImageFormat::Jpeg => jpeg::decode(bytes, limits),
         ImageFormat::Png => png::decode(bytes, limits),
         ImageFormat::Gif => gif::decode(bytes, limits),
         ImageFormat::Webp => webp::decode(bytes, limits),
     })?;
+    let (original_width, original_height) = (image.width(), image.height());
+    let image = orientation.apply(image);
+    drop(permit);
     Ok(Decoded {
-        original_width: frame.image.width(),
-        original_height: frame.image.height(),
-        image: frame.orientation.apply(frame.image),
+        image,
+        original_width,
+        original_height,
         format,
     })
 }
@@ -139,6 +153,27 @@ mod tests {
     fn a_panicking_decoder_is_a_damaged_image() {
         let result: Result<(), _> = guarded(ImageFormat::Png, || panic!("on purpose"));
         assert!(matches!(result, Err(DecodeError::Damaged { .. })));
+    }
+
+    #[test]
+    fn a_decoder_waits_while_the_process_decodes_all_it_may() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/decode");
+        for file in ["rgb444.jpg", "rgb.png", "plain.gif", "lossy.webp"] {
+            let bytes = std::fs::read(format!("{folder}/{file}")).unwrap();
+            let limits = Limits {
+                min_bytes: 0,
+                ..Limits::default()
+            };
+            let all = budget::take(u64::from(u32::MAX));
+            let (done, finished) = std::sync::mpsc::channel();
+            std::thread::scope(|scope| {
+                scope.spawn(|| done.send(decode(&bytes, &limits).is_ok()));
+                let early = finished.recv_timeout(std::time::Duration::from_millis(50));
+                assert!(early.is_err(), "{file} did not wait");
+                drop(all);
+                assert!(finished.recv().unwrap(), "{file}");
+            });
+        }
     }
 
     #[test]

@@ -2,13 +2,16 @@
 
 use std::io::Cursor;
 
-use png::{BitDepth, ColorType, Decoder, Transformations};
+use png::{BitDepth, ColorType, Decoder, Info, Transformations};
 
 use super::{DecodeError, Frame, Limits, Orientation};
 use crate::image::RgbImage;
 
-/// What chunks besides the pixels may take.
-const ANCILLARY_BYTES: usize = 16 << 20;
+/// What chunks besides the pixels may take: as much as Pillow lets texts have.
+const ANCILLARY_BYTES: usize = 64 << 20;
+
+/// The longest text that is unpacked; Pillow's limit.
+const MAX_TEXT_BYTES: usize = 1 << 20;
 
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Frame, DecodeError> {
     let mut decoder = Decoder::new_with_limits(
@@ -17,11 +20,10 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Frame, DecodeError
             bytes: ANCILLARY_BYTES,
         },
     );
-    decoder.set_ignore_text_chunk(true);
     decoder.set_ignore_iccp_chunk(true);
     let header = decoder.read_header_info().map_err(DecodeError::damaged)?;
     let (width, height) = (header.width, header.height);
-    limits.check_size(width, height)?;
+    let permit = limits.admit(width, height)?;
     let transformations = transformations(header.color_type, header.bit_depth);
     decoder.set_transformations(transformations);
     // The decoder counts some rows against its limit: at most 8 bytes a pixel, a few times.
@@ -38,13 +40,9 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Frame, DecodeError
         .next_frame(&mut buffer)
         .map_err(DecodeError::damaged)?;
     buffer.truncate(output.buffer_size());
-    // The EXIF block may stand behind the pixels. What comes there may be broken, as Pillow has it.
+    // What says the orientation may stand behind the pixels. What comes there may be broken, as Pillow has it.
     let _ = reader.finish();
-    let orientation = reader
-        .info()
-        .exif_metadata
-        .as_deref()
-        .map_or(Orientation::default(), Orientation::from_exif);
+    let orientation = orientation(reader.info());
     let pixels = to_rgb(buffer, output.color_type, output.bit_depth)?;
     if pixels.len() as u64 != u64::from(width) * u64::from(height) * 3 {
         return Err(DecodeError::damaged("the frame is smaller than the image"));
@@ -52,7 +50,54 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Frame, DecodeError
     Ok(Frame {
         image: RgbImage::new(width, height, pixels),
         orientation,
+        permit,
     })
+}
+
+fn orientation(info: &Info<'_>) -> Orientation {
+    let profile = || raw_profile(&profile_text(info)?);
+    let exif = match &info.exif_metadata {
+        Some(exif) => Some(exif.to_vec()),
+        None => profile(),
+    };
+    let xmp = info
+        .utf8_text
+        .iter()
+        .rfind(|text| text.keyword == "XML:com.adobe.xmp")
+        .and_then(|text| {
+            let mut text = text.clone();
+            text.decompress_text_with_limit(MAX_TEXT_BYTES).ok()?;
+            text.get_text().ok()
+        });
+    Orientation::of(exif.as_deref(), xmp.as_deref().map(str::as_bytes))
+}
+
+/// EXIF as ImageMagick wrote it before PNG had a chunk for it.
+fn profile_text(info: &Info<'_>) -> Option<String> {
+    const KEYWORD: &str = "Raw profile type exif";
+    let plain = info.uncompressed_latin1_text.iter();
+    if let Some(text) = plain.rev().find(|text| text.keyword == KEYWORD) {
+        return Some(text.text.clone());
+    }
+    let mut packed = info.compressed_latin1_text.iter();
+    let mut text = packed.rfind(|text| text.keyword == KEYWORD)?.clone();
+    text.decompress_text_with_limit(MAX_TEXT_BYTES).ok()?;
+    text.get_text().ok()
+}
+
+/// The bytes of a profile: an empty line, its name, its length, then lines of hexadecimal digits.
+fn raw_profile(text: &str) -> Option<Vec<u8>> {
+    let digits: Vec<u8> = text
+        .split('\n')
+        .skip(3)
+        .flat_map(str::bytes)
+        .filter(|byte| !byte.is_ascii_whitespace())
+        .collect();
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+    digits
+        .chunks(2)
+        .map(|pair| Some(digit(pair[0])? << 4 | digit(*pair.get(1)?)?))
+        .collect()
 }
 
 /// Palettes and fewer than 8 bits are expanded, of 16 bits the high byte is kept. 16-bit grey is left
@@ -104,6 +149,15 @@ fn without_fourth(mut pixels: Vec<u8>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_profile_is_read_from_its_third_line_on() {
+        let bytes = raw_profile("\nexif\n       4\n4578\n69 66\n");
+        assert_eq!(bytes.as_deref(), Some(&b"Exif"[..]));
+        assert_eq!(raw_profile("\nexif\n4\n457"), None);
+        assert_eq!(raw_profile("\nexif\n4\nno"), None);
+        assert_eq!(raw_profile(""), Some(Vec::new()));
+    }
 
     #[test]
     fn the_fourth_channel_is_dropped() {

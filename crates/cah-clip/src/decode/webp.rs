@@ -7,17 +7,20 @@ use crate::image::RgbImage;
 
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Frame, DecodeError> {
     let features = features(bytes)?;
-    limits.check_size(features.width(), features.height())?;
+    let permit = limits.admit(features.width(), features.height())?;
     let image = match features.has_animation() {
         true => first_frame(bytes, &features, limits)?,
         false => still(bytes)?,
     };
-    let orientation = chunks(bytes.get(12..).unwrap_or_default())
-        .find(|chunk| chunk.name == *b"EXIF")
-        .map_or(Orientation::default(), |chunk| {
-            Orientation::from_exif(chunk.payload)
-        });
-    Ok(Frame { image, orientation })
+    let payload = |name: &[u8; 4]| {
+        let found = chunks(bytes.get(12..)?).find(|chunk| chunk.name == *name)?;
+        Some(found.payload)
+    };
+    Ok(Frame {
+        image,
+        orientation: Orientation::of(payload(b"EXIF"), payload(b"XMP ")),
+        permit,
+    })
 }
 
 fn features(bytes: &[u8]) -> Result<BitstreamFeatures, DecodeError> {

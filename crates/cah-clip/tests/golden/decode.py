@@ -30,6 +30,10 @@ def orientation(number):
     return exif
 
 
+def xmp(number):
+    return f'<x:xmpmeta><rdf:Description tiff:Orientation="{number}"/></x:xmpmeta>'.encode()
+
+
 def adobe_transform(jpeg, value):
     at = jpeg.index(b"Adobe") + 11
     return jpeg[:at] + bytes([value]) + jpeg[at + 1 :]
@@ -83,6 +87,9 @@ def jpegs():
         yield f"orientation{number}.jpg", saved(
             rgb(11), "JPEG", quality=90, subsampling=0, exif=orientation(number)
         )
+    options = {"quality": 90, "subsampling": 0}
+    yield "xmp.jpg", saved(rgb(11), "JPEG", xmp=xmp(6), **options)
+    yield "exif-xmp.jpg", saved(rgb(11), "JPEG", exif=orientation(3), xmp=xmp(6), **options)
 
 
 def png_chunk(name, data):
@@ -117,6 +124,33 @@ def adam7(image):
         yield from (row.tobytes() for row in part if row.size)
 
 
+def inserted(png, chunk):
+    """A chunk behind the header."""
+    return png[:33] + chunk + png[33:]
+
+
+def raw_profile(number):
+    """EXIF as ImageMagick wrote it."""
+    exif = orientation(number).tobytes()
+    digits = exif.hex()
+    lines = [digits[at : at + 72] for at in range(0, len(digits), 72)]
+    return "\n".join(["", "exif", f"{len(exif):8}", *lines, ""]).encode()
+
+
+def turned_pngs():
+    png = saved(rgb(36), "PNG")
+    keyword = b"Raw profile type exif\0"
+    yield "profile.png", inserted(png, png_chunk(b"tEXt", keyword + raw_profile(6)))
+    yield "packed-profile.png", inserted(png, png_chunk(b"zTXt", keyword + b"\0" + zlib.compress(raw_profile(7))))
+    keyword = b"XML:com.adobe.xmp\0"
+    yield "xmp.png", inserted(png, png_chunk(b"iTXt", keyword + b"\0\0\0\0" + xmp(8)))
+    yield "packed-xmp.png", inserted(png, png_chunk(b"iTXt", keyword + b"\1\0\0\0" + zlib.compress(xmp(5))))
+    yield "late-xmp.png", png[:-12] + png_chunk(b"iTXt", keyword + b"\0\0\0\0" + xmp(3)) + png[-12:]
+    # A byte where two are asked for, which is no orientation for Pillow.
+    one_byte = orientation(6).tobytes()[6:].replace(b"\3\0\0\0\1\0\6", b"\1\0\0\0\1\6\0")
+    yield "exif-byte.png", inserted(png, png_chunk(b"eXIf", one_byte))
+
+
 def pngs():
     grey = rgb(12).convert("L")
     yield "rgb.png", saved(rgb(12), "PNG")
@@ -146,6 +180,7 @@ def pngs():
     yield "animated.png", saved(frames[0], "PNG", save_all=True, append_images=frames[1:])
     text = PngImagePlugin.PngInfo()
     text.add_text("Comment", "x" * 5000, zip=True)
+    yield from turned_pngs()
     yield "text.png", saved(rgb(22, 9, 9), "PNG", pnginfo=text)
 
 
@@ -192,6 +227,12 @@ def gifs():
     ]:
         screen = struct.pack("<HHBBB", WIDTH, HEIGHT, 0x80 | 3, 3, 0)
         yield name, b"GIF89a" + screen + colors + gif_frame(small, left, top, control=extra) + b";"
+    screen = struct.pack("<HHBBB", WIDTH, HEIGHT, 0, 0, 0)
+    yield "no-palette.gif", b"GIF89a" + screen + gif_frame(small * 9, 0, 0) + b";"
+    yield "no-palette-transparent.gif", b"GIF89a" + screen + gif_frame(small * 9, 7, 5, control=control) + b";"
+    counting = bytes(level for level in range(4) for _ in range(3))
+    screen = struct.pack("<HHBBB", WIDTH, HEIGHT, 0x80 | 1, 0, 0)
+    yield "counting-palette.gif", b"GIF89a" + screen + counting + gif_frame(small * 9, 7, 5) + b";"
     local = bytes(scene(16, 1, 29).ravel().tolist())
     screen = struct.pack("<HHBBB", 20, 15, 0, 0, 0)
     yield "local-palette.gif", b"GIF89a" + screen + gif_frame(small, 0, 0, palette=local) + b";"
@@ -226,6 +267,7 @@ def webps():
     yield "lossy-alpha.webp", saved(alpha, "WEBP", quality=80)
     yield "lossless-alpha.webp", saved(alpha, "WEBP", lossless=True, exact=True)
     yield "exif.webp", saved(rgb(32), "WEBP", quality=80, exif=orientation(8))
+    yield "xmp.webp", saved(rgb(32), "WEBP", quality=80, xmp=xmp(5))
     yield "animated.webp", saved(alpha, "WEBP", save_all=True, append_images=[rgb(33).convert("RGBA")], quality=80)
     small = rgb(34, 20, 15)
     yield "animated-offset.webp", animation(saved(small, "WEBP", quality=80), 6, 8, 20, 15, (WIDTH, HEIGHT))

@@ -130,8 +130,9 @@ fn what_is_cut_off_is_damaged() {
             "image/gif" => 20,
             _ => 1,
         };
-        // Of animations only the first frame is read.
-        if case.file.starts_with("animated") || bytes.len() < 200 {
+        // Of animations only the first frame is read, and of late-xmp.png only what lies behind its pixels is cut off.
+        let other_end = case.file.starts_with("animated") || case.file == "late-xmp.png";
+        if other_end || bytes.len() < 200 {
             continue;
         }
         for end in [bytes.len() / 2, bytes.len() * 3 / 4, bytes.len() - tail] {

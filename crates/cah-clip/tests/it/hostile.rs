@@ -2,10 +2,11 @@
 
 use allocation_counter::measure;
 use cah_clip::{DecodeError, Limits, decode};
+use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use proptest::prelude::*;
 use serde::Deserialize;
 
-use crate::{decode::any_size, golden};
+use crate::{decode::any_size, golden, scene::scene};
 
 /// Few pixels, so that what may be allocated is little too.
 const LIMITS: Limits = Limits {
@@ -13,7 +14,8 @@ const LIMITS: Limits = Limits {
     min_bytes: 0,
 };
 
-/// What a decoder may hold for so few pixels: a few copies of them, its tables and its input.
+/// What a decoder may hold for so few pixels: a few copies of them, its tables and its input. What libwebp takes with
+/// C's `malloc` is not counted.
 const MAX_BYTES: u64 = 4 << 20;
 
 #[derive(Deserialize)]
@@ -152,6 +154,24 @@ fn giant_sizes_in_headers_are_refused_before_anything_is_allocated() {
         );
         assert!(used.bytes_max < 1 << 20, "{name}: {} bytes", used.bytes_max);
     }
+}
+
+/// The budget of pixels that all threads share reckons with so much for each.
+#[test]
+fn the_dearest_images_take_twelve_bytes_a_pixel() {
+    const SIDE: u16 = 1_024;
+    let image = scene(SIDE.into(), SIDE.into(), 1);
+    let mut jpeg = Vec::new();
+    let mut encoder = Encoder::new(&mut jpeg, 90);
+    encoder.set_progressive(true);
+    encoder.set_sampling_factor(SamplingFactor::F_1_1);
+    encoder
+        .encode(image.data(), SIDE, SIDE, ColorType::Rgb)
+        .unwrap();
+    let used = measure(|| drop(decode(&jpeg, &any_size()).unwrap()));
+    let pixels = u64::from(SIDE) * u64::from(SIDE);
+    let each = used.bytes_max as f64 / pixels as f64;
+    assert!((6.0..12.0).contains(&each), "{each} bytes");
 }
 
 fn crc32(bytes: &[u8]) -> u32 {
