@@ -1,6 +1,6 @@
 //! What can go wrong with a model.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a model can't be found, loaded or run. Each names the file and what mends it.
 #[derive(Debug, thiserror::Error)]
@@ -41,9 +41,9 @@ pub enum ClipError {
     },
 
     /// A JSON file of the model says something that can't be used.
-    #[error("{file}: {reason}")]
+    #[error("{file}: {reason}; correct the file, or download it again")]
     BadFile {
-        /// The file's name within the model.
+        /// The file.
         file: String,
         /// What is wrong and what would be right.
         reason: String,
@@ -51,38 +51,59 @@ pub enum ClipError {
 
     /// `config.json` is of another kind of model.
     #[error(
-        "config.json is of a {found:?} model, not \"clip\": give a CLIP model such as hf:laion/CLIP-ViT-B-32-laion2B-s34B-b79K"
+        "{file} is of a {found:?} model, not \"clip\": give a CLIP model such as hf:laion/CLIP-ViT-B-32-laion2B-s34B-b79K"
     )]
     NotClip {
+        /// The file.
+        file: String,
         /// The `model_type` that stands there.
         found: String,
     },
 
-    /// `model.safetensors` is cut off, or no safetensors file.
-    #[error("model.safetensors is damaged ({reason}): download it again")]
+    /// A file of weights is cut off, of no known format, or holds what is no number.
+    #[error("{file} is damaged ({reason}): download it again")]
     BadWeights {
+        /// The file.
+        file: String,
         /// What is wrong.
         reason: String,
     },
 
     /// The weights lack a tensor that the configuration asks for.
-    #[error("model.safetensors has no tensor {tensor}: it is not the weights of this config.json")]
+    #[error(
+        "{file} has no tensor {tensor}: it is not the weights of the config.json beside it; download both from one place"
+    )]
     MissingTensor {
+        /// The file.
+        file: String,
         /// The tensor's name.
         tensor: String,
     },
 
     /// A tensor has another shape than the configuration asks for.
     #[error(
-        "model.safetensors has {tensor} of shape {found:?} where config.json asks for {expected:?}: they are of different models"
+        "{file} has {tensor} of shape {found:?} where the config.json beside it asks for {expected:?}: they are of \
+         different models; download both from one place"
     )]
     WrongShape {
+        /// The file.
+        file: String,
         /// The tensor's name.
         tensor: String,
         /// The shape that stands in the weights.
         found: Vec<usize>,
         /// The shape by the configuration.
         expected: Vec<usize>,
+    },
+
+    /// An embedding is NaN or infinite, though the weights are not.
+    #[error(
+        "the model {model} gives no numbers (NaN): its weights are of another model than its config.json, or damaged; \
+         download it again"
+    )]
+    NoNumbers {
+        /// The model's name.
+        model: String,
     },
 
     /// The hub has no such repository, revision or file, or does not show it.
@@ -116,7 +137,11 @@ pub enum ClipError {
     },
 
     /// The cache can't be written.
-    #[error("can't write {}: {source}; free some space, or set HF_HOME", path.display())]
+    #[error(
+        "can't write {}: {source}; free some space, set HF_HOME to a folder that can be written, or set HF_HUB_OFFLINE=1 \
+         to take the cache as it is",
+        path.display()
+    )]
     CacheWrite {
         /// The file or folder.
         path: PathBuf,
@@ -137,10 +162,24 @@ impl ClipError {
         }
     }
 
-    pub(crate) fn bad_weights(reason: impl ToString) -> Self {
+    pub(crate) fn bad_weights(file: impl Into<String>, reason: impl ToString) -> Self {
         Self::BadWeights {
+            file: file.into(),
             reason: reason.to_string(),
         }
+    }
+
+    /// The error with the place where the model's files lie: what reads a file knows its name only.
+    pub(crate) fn within(mut self, place: &str) -> Self {
+        if let Self::BadFile { file, .. }
+        | Self::NotClip { file, .. }
+        | Self::BadWeights { file, .. }
+        | Self::MissingTensor { file, .. }
+        | Self::WrongShape { file, .. } = &mut self
+        {
+            *file = Path::new(place).join(&file).display().to_string();
+        }
+        self
     }
 }
 

@@ -9,7 +9,7 @@
 //! 4. [`SafetyTagger`] says from an image's embedding how safe it is.
 //! 5. [`ImageMode`] says how the image is stored; what CLIP sees is never made from the stored one.
 //!
-//! All but [`Hub`] is synchronous work for a thread pool. An embedding depends on the model and on the
+//! All but [`Hub`] is synchronous work for a thread pool. On one machine an embedding depends on the model and on the
 //! one image or caption alone, bit by bit, whatever else is in the batch and however many threads run.
 //!
 //! ```

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use cah_clip::{Hub, HubOptions, Model, ModelFiles, ModelSource};
+use cah_clip::{HubOptions, Model, ModelFiles, ModelSource};
 use cah_wat::LanguageDetector;
 
 /// The name of the model that is part of the program.
@@ -20,8 +20,7 @@ macro_rules! tiny_clip {
 pub(crate) async fn model(name: &str) -> Result<Model> {
     let files = match name.parse()? {
         ModelSource::Folder(folder) if is_built_in(&folder) => tiny_clip()?,
-        ModelSource::Folder(folder) => ModelFiles::from_folder(folder)?,
-        ModelSource::Hub(repo) => Hub::new(HubOptions::from_env())?.files(&repo).await?,
+        source => ModelFiles::open(&source, HubOptions::from_env()).await?,
     };
     let loading = tokio::task::spawn_blocking(move || Model::load(files));
     Ok(loading.await.context("the model's loader panicked")??)

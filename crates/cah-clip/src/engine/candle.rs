@@ -29,9 +29,12 @@ impl CandleEngine {
     /// [`ClipError::Read`], [`ClipError::BadWeights`], [`ClipError::MissingTensor`],
     /// [`ClipError::WrongShape`].
     pub fn load(config: &ClipConfig, weights: &Weights) -> Result<(Self, String), ClipError> {
-        let mut tensors = Tensors::default();
+        let mut tensors = Tensors {
+            file: weights.file(),
+            by_name: HashMap::new(),
+        };
         let digest = weights.read(|name, tensor| {
-            tensors.0.insert(name.to_owned(), tensor);
+            tensors.by_name.insert(name.to_owned(), tensor);
         })?;
         let engine = Self {
             vision: Vision::load(&mut tensors, config)?,
@@ -79,25 +82,36 @@ impl std::fmt::Debug for CandleEngine {
     }
 }
 
-/// The tensors of a file that no layer has taken yet.
-#[derive(Default)]
-struct Tensors(HashMap<String, Tensor>);
+/// The tensors that no layer has taken yet.
+struct Tensors {
+    /// The file that messages name.
+    file: &'static str,
+    by_name: HashMap<String, Tensor>,
+}
 
 impl Source for Tensors {
     fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor, ClipError> {
-        let tensor = self
-            .0
-            .remove(name)
-            .ok_or_else(|| ClipError::MissingTensor {
+        let Some(tensor) = self.by_name.remove(name) else {
+            return Err(ClipError::MissingTensor {
+                file: self.file.into(),
                 tensor: name.to_owned(),
-            })?;
-        match tensor.dims() == shape {
-            true => Ok(tensor),
-            false => Err(ClipError::WrongShape {
+            });
+        };
+        if tensor.dims() != shape {
+            return Err(ClipError::WrongShape {
+                file: self.file.into(),
                 tensor: name.to_owned(),
                 found: tensor.dims().to_vec(),
                 expected: shape.to_vec(),
-            }),
+            });
+        }
+        // One NaN or infinity in a sum makes it one.
+        match tensor.sum_all()?.to_scalar::<f32>()?.is_finite() {
+            true => Ok(tensor),
+            false => {
+                let reason = format!("{name} holds what is no number, NaN or infinity");
+                Err(ClipError::bad_weights(self.file, reason))
+            }
         }
     }
 }
@@ -158,10 +172,7 @@ impl Vision {
         let pooled = positions_of(&spans, |span| span.start)?;
         let x = self.norm_before.forward(&x)?;
         let pooled = self.tower.pooled(x, &spans, &pooled)?;
-        Ok(product(
-            &self.norm_after.forward(&pooled)?,
-            &self.projection,
-        )?)
+        product(&self.norm_after.forward(&pooled)?, &self.projection)
     }
 
     /// Class token and patches with their positions, `[batch * tokens, width]`.
@@ -255,10 +266,7 @@ impl Text {
         let x = Tensor::from_vec(x, (rows, self.width), &Device::Cpu)?;
         let pooled = positions_of(&spans, |span| span.end - 1)?;
         let pooled = self.tower.pooled(x, &spans, &pooled)?;
-        Ok(product(
-            &self.norm_after.forward(&pooled)?,
-            &self.projection,
-        )?)
+        product(&self.norm_after.forward(&pooled)?, &self.projection)
     }
 
     /// Appends the tokens of a text with their positions.

@@ -3,7 +3,8 @@
 //! Every result depends on its argument alone, whatever the width of the vectors: there are no fused
 //! multiply-adds that one machine has and another lacks.
 
-/// `exp(x)` to about two units in the last place (Cephes' expf); 0 far below, huge but finite far above.
+/// `exp(x)` to about two units in the last place (Cephes' expf); tiny but not 0 far below, huge but finite
+/// far above.
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
     /// Adding it rounds to a whole number, which then stands in the low bits.

@@ -12,8 +12,8 @@ pub use candle::CandleEngine;
 
 /// Runs the two towers of a CLIP model.
 ///
-/// A row must not depend on what else is in the batch: the same bytes give the same row on every worker,
-/// in whatever company they come.
+/// A row must not depend on what else is in the batch: on one machine the same bytes give the same row, in whatever
+/// company they come. Of a wide model the bits can differ between machines, whose processors add in other orders.
 pub trait Engine: Send + Sync {
     /// Numbers in an embedding.
     fn dimension(&self) -> usize;
@@ -79,6 +79,11 @@ impl Embeddings {
     /// All numbers, row after row.
     pub fn into_values(self) -> Vec<f32> {
         self.values
+    }
+
+    /// Whether no number is NaN or infinite.
+    pub(crate) fn are_numbers(&self) -> bool {
+        self.values.iter().all(|value| value.is_finite())
     }
 
     /// The rows scaled to unit length; a row of zeros stays one.

@@ -2,13 +2,16 @@
 
 use std::ops::Range;
 
-use candle_core::{Result, Tensor};
+use candle_core::Tensor;
 
 use super::{
     attention::{Attention, Queries},
     ops::{AddBias, AddBiasActivate, AddBiasResidual, LayerNorm},
 };
-use crate::model::{Activation, TowerConfig};
+use crate::{
+    error::ClipError,
+    model::{Activation, TowerConfig},
+};
 
 /// How many rows a matrix product has at least; what lacks is filled with zeros.
 ///
@@ -31,11 +34,7 @@ pub(super) enum Direction {
 /// The weights of layers by name.
 pub(super) trait Source {
     /// Takes the tensor that has this name, which must have this shape.
-    fn take(
-        &mut self,
-        name: &str,
-        shape: &[usize],
-    ) -> std::result::Result<Tensor, crate::ClipError>;
+    fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor, ClipError>;
 }
 
 /// A stack of blocks.
@@ -50,10 +49,10 @@ impl Tower {
         prefix: &str,
         config: &TowerConfig,
         direction: Direction,
-    ) -> std::result::Result<Self, crate::ClipError> {
+    ) -> Result<Self, ClipError> {
         let blocks = (0..config.layers)
             .map(|index| Block::load(source, &format!("{prefix}.encoder.layers.{index}"), config))
-            .collect::<std::result::Result<_, _>>()?;
+            .collect::<Result<_, _>>()?;
         Ok(Self { blocks, direction })
     }
 
@@ -64,7 +63,7 @@ impl Tower {
         mut x: Tensor,
         spans: &[Range<usize>],
         pooled: &Tensor,
-    ) -> Result<Tensor> {
+    ) -> Result<Tensor, ClipError> {
         let queries = match self.direction {
             Direction::Both => Queries::All,
             Direction::Backward => Queries::Causal,
@@ -99,7 +98,7 @@ impl Block {
         source: &mut dyn Source,
         prefix: &str,
         config: &TowerConfig,
-    ) -> std::result::Result<Self, crate::ClipError> {
+    ) -> Result<Self, ClipError> {
         let (width, inner) = (config.hidden_size, config.intermediate_size);
         let mut linear = |name: &str, rows: usize, columns: usize| {
             Linear::load(source, &format!("{prefix}.{name}"), rows, columns)
@@ -132,7 +131,12 @@ impl Block {
         })
     }
 
-    fn forward(&self, x: Tensor, spans: &[Range<usize>], queries: Queries) -> Result<Tensor> {
+    fn forward(
+        &self,
+        x: Tensor,
+        spans: &[Range<usize>],
+        queries: Queries,
+    ) -> Result<Tensor, ClipError> {
         let qkv = self.qkv.forward(&self.norm1.forward(&x)?)?;
         let query = qkv.narrow(1, 0, self.width)?;
         let key_value = qkv.narrow(1, self.width, 2 * self.width)?;
@@ -145,7 +149,7 @@ impl Block {
         x: &Tensor,
         spans: &[Range<usize>],
         pooled: &Tensor,
-    ) -> Result<Tensor> {
+    ) -> Result<Tensor, ClipError> {
         let normed = self.norm1.forward(x)?;
         let asking = normed.index_select(pooled, 0)?;
         let query = self.qkv.rows(0, self.width)?.forward(&asking)?;
@@ -164,16 +168,16 @@ impl Block {
         key_value: &Tensor,
         spans: &[Range<usize>],
         queries: Queries,
-    ) -> Result<Tensor> {
+    ) -> Result<Tensor, ClipError> {
         let attention = Attention {
             heads: self.heads,
             spans,
             queries,
         };
-        query.apply_op2_no_bwd(key_value, &attention)
+        Ok(query.apply_op2_no_bwd(key_value, &attention)?)
     }
 
-    fn mlp(&self, x: Tensor) -> Result<Tensor> {
+    fn mlp(&self, x: Tensor) -> Result<Tensor, ClipError> {
         let normed = self.norm2.forward(&x)?;
         let inner = self.up.forward_activated(&normed, self.activation)?;
         self.down.forward_onto(&inner, &x)
@@ -193,7 +197,7 @@ impl Norm {
         name: &str,
         width: usize,
         eps: f32,
-    ) -> std::result::Result<Self, crate::ClipError> {
+    ) -> Result<Self, ClipError> {
         Ok(Self {
             weight: source.take(&format!("{name}.weight"), &[width])?,
             bias: source.take(&format!("{name}.bias"), &[width])?,
@@ -201,8 +205,9 @@ impl Norm {
         })
     }
 
-    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        x.apply_op3_no_bwd(&self.weight, &self.bias, &LayerNorm { eps: self.eps })
+    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor, ClipError> {
+        let norm = LayerNorm { eps: self.eps };
+        Ok(x.apply_op3_no_bwd(&self.weight, &self.bias, &norm)?)
     }
 }
 
@@ -218,14 +223,14 @@ impl Linear {
         name: &str,
         rows: usize,
         columns: usize,
-    ) -> std::result::Result<Self, crate::ClipError> {
+    ) -> Result<Self, ClipError> {
         Ok(Self {
             weight: source.take(&format!("{name}.weight"), &[rows, columns])?,
             bias: source.take(&format!("{name}.bias"), &[rows])?,
         })
     }
 
-    fn scaled(&self, factor: f64) -> Result<Self> {
+    fn scaled(&self, factor: f64) -> Result<Self, ClipError> {
         Ok(Self {
             weight: (&self.weight * factor)?,
             bias: (&self.bias * factor)?,
@@ -233,7 +238,7 @@ impl Linear {
     }
 
     /// Several in one, their outputs side by side.
-    fn stacked(parts: &[Self]) -> Result<Self> {
+    fn stacked(parts: &[Self]) -> Result<Self, ClipError> {
         let weights: Vec<_> = parts.iter().map(|part| &part.weight).collect();
         let biases: Vec<_> = parts.iter().map(|part| &part.bias).collect();
         Ok(Self {
@@ -243,27 +248,27 @@ impl Linear {
     }
 
     /// A part of the outputs.
-    fn rows(&self, start: usize, count: usize) -> Result<Self> {
+    fn rows(&self, start: usize, count: usize) -> Result<Self, ClipError> {
         Ok(Self {
             weight: self.weight.narrow(0, start, count)?,
             bias: self.bias.narrow(0, start, count)?,
         })
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor) -> Result<Tensor, ClipError> {
         let y = product(x, &self.weight)?;
         y.inplace_op2(&self.bias, &AddBias)?;
         Ok(y)
     }
 
-    fn forward_activated(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
+    fn forward_activated(&self, x: &Tensor, activation: Activation) -> Result<Tensor, ClipError> {
         let y = product(x, &self.weight)?;
         y.inplace_op2(&self.bias, &AddBiasActivate(activation))?;
         Ok(y)
     }
 
     /// The output on top of the residual stream.
-    fn forward_onto(&self, x: &Tensor, stream: &Tensor) -> Result<Tensor> {
+    fn forward_onto(&self, x: &Tensor, stream: &Tensor) -> Result<Tensor, ClipError> {
         let y = product(x, &self.weight)?;
         y.inplace_op3(&self.bias, stream, &AddBiasResidual)?;
         Ok(y)
@@ -271,15 +276,14 @@ impl Linear {
 }
 
 /// `x W'`, a row of which depends on the same row of `x` alone.
-pub(super) fn product(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+pub(super) fn product(x: &Tensor, weight: &Tensor) -> Result<Tensor, ClipError> {
     let (rows, _) = x.dims2()?;
     let transposed = weight.t()?;
     let least = min_rows(weight.dim(0)?);
     if rows >= least {
-        return x.matmul(&transposed);
+        return Ok(x.matmul(&transposed)?);
     }
-    x.pad_with_zeros(0, 0, least - rows)?
-        .matmul(&transposed)?
-        .narrow(0, 0, rows)?
-        .contiguous()
+    let padded = x.pad_with_zeros(0, 0, least - rows)?;
+    let product = padded.matmul(&transposed)?.narrow(0, 0, rows)?;
+    Ok(product.contiguous()?)
 }

@@ -1,7 +1,7 @@
 //! `config.json` of a CLIP model.
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::error::ClipError;
 
@@ -19,17 +19,20 @@ pub enum Activation {
 }
 
 /// The shape of one transformer.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct TowerConfig {
     /// Width of the residual stream.
     pub hidden_size: usize,
     /// Width between the two halves of the MLP.
     pub intermediate_size: usize,
     /// Blocks.
+    #[serde(rename = "num_hidden_layers")]
     pub layers: usize,
     /// Attention heads; they divide `hidden_size`.
+    #[serde(rename = "num_attention_heads")]
     pub heads: usize,
     /// The MLP's nonlinearity.
+    #[serde(rename = "hidden_act")]
     pub activation: Activation,
     /// Added to the variance in layer norms.
     pub layer_norm_eps: f32,
@@ -67,22 +70,23 @@ impl ClipConfig {
         let kind = root.get("model_type").and_then(Value::as_str);
         if kind != Some("clip") {
             let found = kind.unwrap_or("nameless").to_owned();
-            return Err(ClipError::NotClip { found });
+            let file = FILE.into();
+            return Err(ClipError::NotClip { file, found });
         }
-        let text: TextJson = section(&root, "text_config")?;
-        let vision: VisionJson = section(&root, "vision_config")?;
+        let text: TextJson = section(&root, "text_config", text_defaults())?;
+        let vision: VisionJson = section(&root, "vision_config", vision_defaults())?;
         let dimension = match root.get("projection_dim") {
             None | Some(Value::Null) => 512,
             Some(value) => read("projection_dim", value.clone())?,
         };
         let config = Self {
-            vision: vision.tower(),
+            vision: vision.tower,
             image_size: vision.image_size,
             patch_size: vision.patch_size,
             pooled_token: text.pooled_token(),
             vocab_size: text.vocab_size,
             context_length: text.max_position_embeddings,
-            text: text.tower(),
+            text: text.tower,
             dimension,
         };
         config.check()?;
@@ -132,14 +136,16 @@ impl ClipConfig {
     }
 }
 
-/// Reads a section, over which `<name>_dict` of old files wins.
+/// Reads a section, over which `<name>_dict` of old files wins; what neither has is as by default.
 fn section<T: for<'de> Deserialize<'de>>(
     root: &Map<String, Value>,
     name: &str,
+    defaults: Value,
 ) -> Result<T, ClipError> {
     let mut merged = Map::new();
-    for key in [name.to_owned(), format!("{name}_dict")] {
-        if let Some(Value::Object(fields)) = root.get(&key) {
+    let dict = format!("{name}_dict");
+    for section in [Some(&defaults), root.get(name), root.get(&dict)] {
+        if let Some(Value::Object(fields)) = section {
             let given = fields.iter().filter(|(_, value)| !value.is_null());
             merged.extend(given.map(|(key, value)| (key.clone(), value.clone())));
         }
@@ -153,47 +159,30 @@ fn read<T: for<'de> Deserialize<'de>>(name: &str, value: Value) -> Result<T, Cli
 }
 
 #[derive(Deserialize)]
-#[serde(default)]
 struct TextJson {
+    #[serde(flatten)]
+    tower: TowerConfig,
     vocab_size: usize,
-    hidden_size: usize,
-    intermediate_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
     max_position_embeddings: usize,
-    hidden_act: Activation,
-    layer_norm_eps: f32,
     eos_token_id: u32,
 }
 
-impl Default for TextJson {
-    fn default() -> Self {
-        Self {
-            vocab_size: 49_408,
-            hidden_size: 512,
-            intermediate_size: 2_048,
-            num_hidden_layers: 12,
-            num_attention_heads: 8,
-            max_position_embeddings: 77,
-            hidden_act: Activation::QuickGelu,
-            layer_norm_eps: 1e-5,
-            eos_token_id: 49_407,
-        }
-    }
+/// Those of `transformers`' `CLIPTextConfig`.
+fn text_defaults() -> Value {
+    json!({
+        "vocab_size": 49_408,
+        "hidden_size": 512,
+        "intermediate_size": 2_048,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 8,
+        "max_position_embeddings": 77,
+        "hidden_act": "quick_gelu",
+        "layer_norm_eps": 1e-5,
+        "eos_token_id": 49_407,
+    })
 }
 
 impl TextJson {
-    fn tower(&self) -> TowerConfig {
-        TowerConfig {
-            hidden_size: self.hidden_size,
-            intermediate_size: self.intermediate_size,
-            layers: self.num_hidden_layers,
-            heads: self.num_attention_heads,
-            activation: self.hidden_act,
-            layer_norm_eps: self.layer_norm_eps,
-        }
-    }
-
     /// OpenAI's files say 2, which is no end of text there; `transformers` then takes the highest id.
     fn pooled_token(&self) -> Option<u32> {
         (self.eos_token_id != 2).then_some(self.eos_token_id)
@@ -201,44 +190,25 @@ impl TextJson {
 }
 
 #[derive(Deserialize)]
-#[serde(default)]
 struct VisionJson {
-    hidden_size: usize,
-    intermediate_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
+    #[serde(flatten)]
+    tower: TowerConfig,
     image_size: usize,
     patch_size: usize,
-    hidden_act: Activation,
-    layer_norm_eps: f32,
 }
 
-impl Default for VisionJson {
-    fn default() -> Self {
-        Self {
-            hidden_size: 768,
-            intermediate_size: 3_072,
-            num_hidden_layers: 12,
-            num_attention_heads: 12,
-            image_size: 224,
-            patch_size: 32,
-            hidden_act: Activation::QuickGelu,
-            layer_norm_eps: 1e-5,
-        }
-    }
-}
-
-impl VisionJson {
-    fn tower(&self) -> TowerConfig {
-        TowerConfig {
-            hidden_size: self.hidden_size,
-            intermediate_size: self.intermediate_size,
-            layers: self.num_hidden_layers,
-            heads: self.num_attention_heads,
-            activation: self.hidden_act,
-            layer_norm_eps: self.layer_norm_eps,
-        }
-    }
+/// Those of `transformers`' `CLIPVisionConfig`.
+fn vision_defaults() -> Value {
+    json!({
+        "hidden_size": 768,
+        "intermediate_size": 3_072,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "image_size": 224,
+        "patch_size": 32,
+        "hidden_act": "quick_gelu",
+        "layer_norm_eps": 1e-5,
+    })
 }
 
 #[cfg(test)]

@@ -8,19 +8,32 @@ use std::{
     str::FromStr,
 };
 
-use super::{HubRepo, weights::Weights};
-use crate::{error::ClipError, tokenize::TokenizerFiles};
+use serde_json::Value;
+
+use super::{
+    HubRepo,
+    weights::{self, Weights},
+};
+use crate::{error::ClipError, preprocess::Fields, tokenize::TokenizerFiles};
 
 pub(super) const CONFIG: &str = "config.json";
-pub(super) const WEIGHTS: &str = "model.safetensors";
 pub(super) const PREPROCESSOR: &str = "preprocessor_config.json";
+pub(super) const PROCESSOR: &str = "processor_config.json";
 pub(super) const VOCAB: &str = "vocab.json";
 pub(super) const MERGES: &str = "merges.txt";
 pub(super) const TOKENIZER: &str = "tokenizer.json";
 pub(super) const CAH: &str = "cah.json";
 
 /// The small files, all but [`CONFIG`] in some way optional.
-const SMALL_FILES: [&str; 6] = [CONFIG, PREPROCESSOR, VOCAB, MERGES, TOKENIZER, CAH];
+pub(super) const SMALL_FILES: [&str; 7] = [
+    CONFIG,
+    PREPROCESSOR,
+    PROCESSOR,
+    VOCAB,
+    MERGES,
+    TOKENIZER,
+    CAH,
+];
 
 /// What a user names as a model: a folder, or `hf:org/name` with an optional `@revision`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,16 +71,19 @@ impl std::fmt::Display for ModelSource {
 #[derive(Clone, Debug)]
 pub struct ModelFiles {
     name: String,
+    /// Where the files lie, for messages.
+    place: String,
     small: BTreeMap<&'static str, Cow<'static, [u8]>>,
     weights: Weights,
 }
 
 impl ModelFiles {
-    /// Reads a folder with `config.json`, `model.safetensors`, `vocab.json` and `merges.txt` (or
-    /// `tokenizer.json`), and where there are `preprocessor_config.json` and `cah.json`.
+    /// Reads a folder with `config.json`; `model.safetensors`, in one or several files, or `pytorch_model.bin`;
+    /// `vocab.json` and `merges.txt`, or `tokenizer.json`; and where there are `preprocessor_config.json`,
+    /// `processor_config.json` and `cah.json`.
     ///
     /// # Errors
-    /// [`ClipError::NoFolder`], [`ClipError::MissingFile`], [`ClipError::Read`].
+    /// [`ClipError::NoFolder`], [`ClipError::MissingFile`], [`ClipError::Read`], [`ClipError::BadFile`].
     pub fn from_folder(folder: impl AsRef<Path>) -> Result<Self, ClipError> {
         let folder = folder.as_ref();
         if !folder.is_dir() {
@@ -83,9 +99,9 @@ impl ModelFiles {
                 Err(source) => return Err(ClipError::Read { path, source }),
             }
         }
-        let weights = folder.join(WEIGHTS);
-        let weights = weights.is_file().then_some(Weights::File(weights));
-        Self::assemble(folder_name(folder), small, weights)
+        let place = folder.display().to_string();
+        let weights = Weights::in_folder(folder).map_err(|error| error.within(&place))?;
+        Self::assemble(folder_name(folder), place, small, weights)
     }
 
     /// Takes the files by name from memory, for a model that is part of the program.
@@ -100,8 +116,9 @@ impl ModelFiles {
             .into_iter()
             .map(|(file, bytes)| (file, Cow::Borrowed(bytes)))
             .collect();
-        let weights = files.remove(WEIGHTS).map(Weights::Memory);
-        Self::assemble(name.into(), files, weights)
+        let weights = files.remove(weights::WHOLE).map(Weights::Memory);
+        let name = name.into();
+        Self::assemble(name.clone(), name, files, weights)
     }
 
     /// Gives the model another name than its folder's.
@@ -115,6 +132,10 @@ impl ModelFiles {
         &self.name
     }
 
+    pub(super) fn place(&self) -> &str {
+        &self.place
+    }
+
     /// Where the weights lie.
     pub fn weights(&self) -> &Weights {
         &self.weights
@@ -122,11 +143,12 @@ impl ModelFiles {
 
     fn assemble(
         name: String,
+        place: String,
         small: BTreeMap<&'static str, Cow<'static, [u8]>>,
         weights: Option<Weights>,
     ) -> Result<Self, ClipError> {
         let missing = |file: &str, mend| ClipError::MissingFile {
-            model: name.clone(),
+            model: place.clone(),
             file: file.into(),
             mend,
         };
@@ -134,9 +156,10 @@ impl ModelFiles {
             let mend = "give a folder in the layout of Hugging Face, or hf:org/name";
             return Err(missing(CONFIG, mend));
         }
-        let weights = weights.ok_or_else(|| missing(WEIGHTS, NO_WEIGHTS))?;
+        let weights = weights.ok_or_else(|| missing(weights::WHOLE, NO_WEIGHTS))?;
         let files = Self {
-            name: name.clone(),
+            name,
+            place: place.clone(),
             small,
             weights,
         };
@@ -159,6 +182,24 @@ impl ModelFiles {
             .expect("no ModelFiles is made without it")
     }
 
+    /// How images are preprocessed, and the file that says it. As in `transformers`, a section of
+    /// `processor_config.json` goes before `preprocessor_config.json`.
+    pub(super) fn image_processor(&self) -> Result<Option<(&'static str, Fields)>, ClipError> {
+        let read = |file| {
+            let Some(json) = self.small(file) else {
+                return Ok(None);
+            };
+            serde_json::from_slice::<Fields>(json)
+                .map(Some)
+                .map_err(|error| ClipError::bad_file(file, error))
+        };
+        let section = read(PROCESSOR)?.and_then(|mut whole| whole.remove("image_processor"));
+        match section {
+            Some(Value::Object(fields)) => Ok(Some((PROCESSOR, fields))),
+            _ => Ok(read(PREPROCESSOR)?.map(|fields| (PREPROCESSOR, fields))),
+        }
+    }
+
     pub(super) fn tokenizer_files(&self) -> Option<TokenizerFiles<'_>> {
         match (self.small(VOCAB), self.small(MERGES), self.small(TOKENIZER)) {
             (Some(vocab), Some(merges), _) => Some(TokenizerFiles::Pair { vocab, merges }),
@@ -169,8 +210,8 @@ impl ModelFiles {
 }
 
 /// What to do where the weights are not there, or only in another format.
-pub(super) const NO_WEIGHTS: &str = "take a model that has its weights as safetensors, such as \
-     hf:laion/CLIP-ViT-B-32-laion2B-s34B-b79K, or a revision that has them (hf:org/name@refs/pr/1)";
+pub(super) const NO_WEIGHTS: &str = "nor pytorch_model.bin; take a model that has one of them, such as \
+     hf:laion/CLIP-ViT-B-32-laion2B-s34B-b79K, or a revision that does (hf:org/name@refs/pr/1)";
 
 fn folder_name(folder: &Path) -> String {
     let absolute = folder.canonicalize();

@@ -1,6 +1,7 @@
 //! A CLIP model with all that belongs to it.
 
 mod config;
+mod digest;
 mod files;
 mod hub;
 mod weights;
@@ -49,9 +50,13 @@ impl Model {
     /// # Errors
     /// One clear [`ClipError`] for each way in which files can be absent, broken or of different models.
     pub fn load(files: ModelFiles) -> Result<Self, ClipError> {
+        Self::assemble(&files).map_err(|error| error.within(files.place()))
+    }
+
+    fn assemble(files: &ModelFiles) -> Result<Self, ClipError> {
         let config = ClipConfig::parse(files.config())?;
-        let preprocessor = preprocessor(&files, &config)?;
-        let tokenizer = tokenizer(&files, &config)?;
+        let preprocessor = preprocessor(files, &config)?;
+        let tokenizer = tokenizer(files, &config)?;
         let settings = match files.small(files::CAH) {
             Some(json) => serde_json::from_slice(json)
                 .map_err(|error| ClipError::bad_file(files::CAH, error))?,
@@ -74,7 +79,7 @@ impl Model {
         &self.name
     }
 
-    /// SHA-256 of `model.safetensors`, in hex.
+    /// SHA-256 of the file of the weights, or of all its shards one after the other, in hex.
     pub fn digest(&self) -> &str {
         &self.digest
     }
@@ -114,21 +119,32 @@ impl Model {
     /// Embeds images that [`Model::preprocess`] made: a row of unit length each, in order.
     ///
     /// # Errors
-    /// [`ClipError::Engine`] for pixels of another size.
+    /// [`ClipError::Engine`] for pixels of another size, [`ClipError::NoNumbers`].
     pub fn embed_images(&self, batch: &[Pixels]) -> Result<Embeddings, ClipError> {
-        Ok(self.engine.embed_images(batch)?.normalised())
+        self.finished(self.engine.embed_images(batch)?)
     }
 
     /// Cleans, encodes and embeds captions: a row of unit length each, in order.
     ///
     /// # Errors
-    /// [`ClipError::Engine`]; not for any text.
+    /// [`ClipError::Engine`] and [`ClipError::NoNumbers`]; not for any text.
     pub fn embed_texts<T: AsRef<str>>(&self, captions: &[T]) -> Result<Embeddings, ClipError> {
         let batch: Vec<_> = captions
             .iter()
             .map(|caption| self.tokens(caption.as_ref()))
             .collect();
-        Ok(self.engine.embed_texts(&batch)?.normalised())
+        self.finished(self.engine.embed_texts(&batch)?)
+    }
+
+    /// The rows at unit length. NaN is below no threshold, so it must not get any further.
+    fn finished(&self, rows: Embeddings) -> Result<Embeddings, ClipError> {
+        let rows = rows.normalised();
+        match rows.are_numbers() {
+            true => Ok(rows),
+            false => Err(ClipError::NoNumbers {
+                model: self.name.clone(),
+            }),
+        }
     }
 
     /// Encodes a caption up to the token that the model pools.
@@ -163,18 +179,22 @@ fn first_highest(ids: &[u32]) -> Option<usize> {
 fn preprocessor(files: &ModelFiles, config: &ClipConfig) -> Result<Preprocessor, ClipError> {
     // ClipConfig holds sizes below 4,097.
     let side = config.image_size as u32;
-    let Some(json) = files.small(files::PREPROCESSOR) else {
+    let Some((file, fields)) = files.image_processor()? else {
+        tracing::warn!(
+            "{} has no preprocessor_config.json; taking the mean and deviation of OpenAI's models",
+            files.place()
+        );
         return Ok(Preprocessor::clip(side));
     };
-    let preprocessor = Preprocessor::from_config(json)?;
+    let preprocessor = Preprocessor::from_fields(file, fields)?;
     match preprocessor.output_size() {
         Some(size) if size == (side, side) => Ok(preprocessor),
         Some((width, height)) => Err(ClipError::bad_file(
-            files::PREPROCESSOR,
+            file,
             format!("it makes {width}x{height} pixels where config.json asks for {side}x{side}"),
         )),
         None => Err(ClipError::bad_file(
-            files::PREPROCESSOR,
+            file,
             "neither crop nor size is fixed: set do_center_crop and crop_size",
         )),
     }
@@ -204,6 +224,41 @@ fn tokenizer(files: &ModelFiles, config: &ClipConfig) -> Result<Tokenizer, ClipE
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// An engine that has lost its numbers.
+    struct Lost(f32);
+
+    impl Engine for Lost {
+        fn dimension(&self) -> usize {
+            2
+        }
+
+        fn embed_images(&self, _: &[Pixels]) -> Result<Embeddings, ClipError> {
+            Ok(Embeddings::new(2, vec![1.0, self.0]))
+        }
+
+        fn embed_texts(&self, _: &[Tokens]) -> Result<Embeddings, ClipError> {
+            Ok(Embeddings::new(2, vec![1.0, 0.0, self.0, 1.0]))
+        }
+    }
+
+    #[test]
+    fn embeddings_that_are_no_numbers_are_an_error() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/gelu");
+        let mut model = Model::load(ModelFiles::from_folder(folder).unwrap()).unwrap();
+        for value in [f32::NAN, f32::INFINITY] {
+            model.engine = Box::new(Lost(value));
+            for result in [model.embed_images(&[]), model.embed_texts(&["a", "b"])] {
+                let error = result.unwrap_err();
+                assert!(matches!(error, ClipError::NoNumbers { .. }), "{error}");
+                let text = error.to_string();
+                assert!(
+                    text.contains("the model gelu gives no numbers (NaN)"),
+                    "{text}"
+                );
+            }
+        }
+    }
 
     #[test]
     fn the_first_of_equal_highest_ids_is_pooled() {

@@ -1,9 +1,11 @@
 """Two CLIP models of random weights and different shapes, and what transformers embeds with them."""
 
+import collections
 import json
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
@@ -98,6 +100,15 @@ def make():
         for extra in ("generation_config.json",):
             (out / extra).unlink(missing_ok=True)
         embed(CLIPModel.from_pretrained(out, dtype=torch.float32).eval(), processor, tokenizer, out)
+    save_with_pytorch()
+
+
+def save_with_pytorch():
+    """The weights of `gelu` as `torch.save` writes them, with the position ids that files of old have."""
+    weights = collections.OrderedDict(load_file(HERE / "gelu" / "model.safetensors"))
+    weights["text_model.embeddings.position_ids"] = torch.arange(40)[None]
+    weights._metadata = collections.OrderedDict({"": {"version": 1}})
+    torch.save(weights, HERE / "pytorch_model.bin")
 
 
 @torch.no_grad()

@@ -4,8 +4,12 @@ use std::{
     collections::HashMap,
     fs,
     net::SocketAddr,
-    path::Path,
-    sync::{Arc, Mutex},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime},
 };
 
 use axum::{
@@ -20,7 +24,10 @@ use futures::StreamExt;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use crate::golden;
+use crate::{
+    golden,
+    weights::{assert_same, sharded},
+};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
@@ -49,6 +56,8 @@ struct Shared {
     storage: SocketAddr,
     requests: Mutex<Vec<Recorded>>,
     broken: Mutex<Vec<String>>,
+    /// Nothing is answered but that it can't be.
+    overloaded: AtomicBool,
 }
 
 /// The hub and, on another port, the storage to which it redirects.
@@ -66,6 +75,7 @@ impl TestHub {
             storage: storage.local_addr().unwrap(),
             requests: Mutex::default(),
             broken: Mutex::default(),
+            overloaded: AtomicBool::default(),
         });
         let address = hub.local_addr().unwrap();
         let state = shared.clone();
@@ -118,6 +128,33 @@ fn files_of(model: &str) -> HashMap<String, HubFile> {
         .collect()
 }
 
+/// The same with other weights than in `model.safetensors`.
+fn files_with(model: &str, weights: Vec<(&str, Vec<u8>)>) -> HashMap<String, HubFile> {
+    let mut files = files_of(model);
+    files.remove("model.safetensors");
+    files.extend(weights.into_iter().map(|(name, bytes)| {
+        let file = HubFile {
+            bytes,
+            large: true,
+            ..HubFile::default()
+        };
+        (name.to_owned(), file)
+    }));
+    files
+}
+
+fn snapshot(cache: &TempDir) -> PathBuf {
+    let home = cache.path().join("models--org--name");
+    home.join("snapshots").join(COMMIT)
+}
+
+/// Makes a file or folder look as if it had been changed two hours ago.
+fn age(path: &Path) -> SystemTime {
+    let then = SystemTime::now() - Duration::from_secs(7_200);
+    fs::File::open(path).unwrap().set_modified(then).unwrap();
+    fs::metadata(path).unwrap().modified().unwrap()
+}
+
 fn record(shared: &Shared, request: &Request) {
     let header = |name| Some(request.headers().get(name)?.to_str().ok()?.to_owned());
     shared.requests.lock().unwrap().push(Recorded {
@@ -133,6 +170,10 @@ async fn resolve(State(shared): State<Arc<Shared>>, request: Request) -> Respons
     record(&shared, &request);
     let path = request.uri().path().to_owned();
     let answer = |status: StatusCode| Response::builder().status(status);
+    if shared.overloaded.load(Ordering::Relaxed) {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        return answer(status).body(Body::empty()).unwrap();
+    }
     let Some(rest) = path
         .strip_prefix("/org/name/resolve/main/")
         .or_else(|| path.strip_prefix("/org/name/resolve/refs%2Fpr%2F1/"))
@@ -256,11 +297,7 @@ async fn a_repository_is_downloaded_once_and_then_taken_from_the_cache() {
         model.digest(),
         hex(&golden::bytes("quick-gelu/model.safetensors"))
     );
-    let snapshot = cache
-        .path()
-        .join("models--org--name/snapshots")
-        .join(COMMIT);
-    assert!(snapshot.join("model.safetensors").is_file());
+    assert!(snapshot(&cache).join("model.safetensors").is_file());
     let reference = cache.path().join("models--org--name/refs/main");
     assert_eq!(fs::read_to_string(reference).unwrap(), COMMIT);
 
@@ -414,4 +451,106 @@ async fn a_hub_that_is_down_costs_nothing_where_the_cache_has_the_model() {
     let error = down.files(&other).await.unwrap_err();
     assert!(matches!(error, ClipError::Download { .. }), "{error}");
     assert!(error.to_string().contains("HF_ENDPOINT"), "{error}");
+}
+
+#[tokio::test]
+async fn weights_of_pytorch_are_taken_where_there_are_no_others() {
+    let bytes = golden::bytes("pytorch_model.bin");
+    let files = files_with("gelu", vec![("pytorch_model.bin", bytes.clone())]);
+    let hub = TestHub::serve(files).await;
+    let cache = tempfile::tempdir().unwrap();
+    let model = Model::load(hub.open(&cache, "org/name").await.unwrap()).unwrap();
+    assert_same(&model, "gelu");
+    assert_eq!(model.digest(), hex(&bytes));
+
+    hub.requests();
+    hub.open(&cache, "org/name").await.unwrap();
+    let again = hub.requests();
+    assert!(
+        again.iter().all(|request| request.method == "HEAD"),
+        "that there is no model.safetensors is known"
+    );
+}
+
+#[tokio::test]
+async fn all_shards_are_downloaded() {
+    let hub = TestHub::serve(files_with("gelu", sharded("gelu"))).await;
+    let cache = tempfile::tempdir().unwrap();
+    let model = Model::load(hub.open(&cache, "org/name").await.unwrap()).unwrap();
+    assert_same(&model, "gelu");
+
+    let mut weights = sharded("gelu");
+    weights.pop();
+    let hub = TestHub::serve(files_with("gelu", weights)).await;
+    let cache = tempfile::tempdir().unwrap();
+    let error = hub.open(&cache, "org/name").await.unwrap_err();
+    assert!(matches!(error, ClipError::MissingFile { .. }), "{error}");
+    assert!(error.to_string().contains("00002-of-00002"), "{error}");
+}
+
+#[tokio::test]
+async fn what_a_snapshot_lacks_is_fetched() {
+    let hub = TestHub::of("gelu").await;
+    let cache = tempfile::tempdir().unwrap();
+    hub.open(&cache, "org/name").await.unwrap();
+    let preprocessor = snapshot(&cache).join("preprocessor_config.json");
+    fs::remove_file(&preprocessor).unwrap();
+    hub.open(&cache, "org/name").await.unwrap();
+    assert!(preprocessor.is_file());
+}
+
+#[tokio::test]
+async fn a_complete_cache_is_not_written_to() {
+    let hub = TestHub::of("gelu").await;
+    let cache = tempfile::tempdir().unwrap();
+    hub.open(&cache, "org/name").await.unwrap();
+    // As another program leaves it, which does not know what else we ask for.
+    fs::remove_dir_all(cache.path().join("models--org--name/.no_exist")).unwrap();
+    let reference = cache.path().join("models--org--name/refs/main");
+    let places = [snapshot(&cache), reference];
+    let before = places.each_ref().map(|path| age(path));
+    hub.open(&cache, "org/name").await.unwrap();
+    let after = places.map(|path| fs::metadata(path).unwrap().modified().unwrap());
+    assert_eq!(before, after);
+}
+
+#[tokio::test]
+async fn a_hub_without_answer_is_asked_once_where_the_cache_has_the_model() {
+    let hub = TestHub::of("gelu").await;
+    let cache = tempfile::tempdir().unwrap();
+    hub.open(&cache, "org/name").await.unwrap();
+    hub.requests();
+    hub.shared.overloaded.store(true, Ordering::Relaxed);
+    let files = hub.open(&cache, "org/name").await.unwrap();
+    assert_eq!(files.name(), "org/name");
+    assert_eq!(hub.requests().len(), 1);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn downloaded_files_have_the_usual_mode() {
+    use std::os::unix::fs::PermissionsExt;
+    let hub = TestHub::of("gelu").await;
+    let cache = tempfile::tempdir().unwrap();
+    hub.open(&cache, "org/name").await.unwrap();
+    let usual = cache.path().join("usual");
+    fs::write(&usual, b"").unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+    let weights = snapshot(&cache).join("model.safetensors");
+    assert_eq!(mode(&weights), mode(&usual));
+}
+
+#[tokio::test]
+async fn what_a_killed_download_left_is_removed() {
+    let hub = TestHub::of("gelu").await;
+    let cache = tempfile::tempdir().unwrap();
+    hub.open(&cache, "org/name").await.unwrap();
+    let old = snapshot(&cache).join(".incomplete-old");
+    let running = snapshot(&cache).join(".incomplete-running");
+    fs::write(&old, b"half").unwrap();
+    fs::write(&running, b"half").unwrap();
+    age(&old);
+    hub.open(&cache, "org/name").await.unwrap();
+    assert!(!old.exists());
+    assert!(running.exists(), "another process is at it");
 }

@@ -24,7 +24,10 @@ fn error_after(name: &str, breaking: impl FnOnce(&Path)) -> ClipError {
     let error = ModelFiles::from_folder(folder.path())
         .and_then(Model::load)
         .unwrap_err();
-    assert_eq!(error.to_string().lines().count(), 1, "{error}");
+    let text = error.to_string();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    let place = folder.path().display().to_string();
+    assert!(text.contains(&place), "{text} does not say where");
     error
 }
 
@@ -63,6 +66,36 @@ fn no_preprocessor_config_is_clips_own() {
     fs::remove_file(folder.path().join("preprocessor_config.json")).unwrap();
     let model = Model::load(ModelFiles::from_folder(folder.path()).unwrap()).unwrap();
     assert_eq!(model.preprocessor().output_size(), Some((48, 48)));
+}
+
+#[test]
+fn a_section_of_the_processors_file_goes_before_a_file_of_its_own() {
+    let folder = copy_of("gelu");
+    let own = fs::read(folder.path().join("preprocessor_config.json")).unwrap();
+    let mut section: serde_json::Value = serde_json::from_slice(&own).unwrap();
+    section["image_mean"] = serde_json::json!([0.5, 0.5, 0.5]);
+    section["image_std"] = serde_json::json!([0.5, 0.5, 0.5]);
+    section["pad_size"] = serde_json::Value::Null;
+    let whole = serde_json::json!({"processor_class": "CLIPProcessor", "image_processor": section});
+    fs::write(
+        folder.path().join("processor_config.json"),
+        whole.to_string(),
+    )
+    .unwrap();
+    let load = || Model::load(ModelFiles::from_folder(folder.path()).unwrap()).unwrap();
+    let white = cah_clip::RgbImage::new(1, 1, vec![255; 3]);
+    assert_eq!(load().preprocess(&white).values()[0], 1.0);
+    fs::remove_file(folder.path().join("preprocessor_config.json")).unwrap();
+    assert_eq!(load().preprocess(&white).values()[0], 1.0);
+
+    // Files of old name the class only.
+    fs::write(
+        folder.path().join("processor_config.json"),
+        r#"{"processor_class": "CLIPProcessor"}"#,
+    )
+    .unwrap();
+    fs::write(folder.path().join("preprocessor_config.json"), own).unwrap();
+    assert!(load().preprocess(&white).values()[0] > 1.5);
 }
 
 #[test]

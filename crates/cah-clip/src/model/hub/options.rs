@@ -98,7 +98,7 @@ impl fmt::Display for HubRepo {
 }
 
 /// Whether a text can be one part of a path: nothing that comes from outside leaves the cache.
-pub(super) fn is_name(text: &str) -> bool {
+pub(in crate::model) fn is_name(text: &str) -> bool {
     let known = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     !text.is_empty() && text.len() <= 128 && text.bytes().all(known) && !text.starts_with('.')
 }

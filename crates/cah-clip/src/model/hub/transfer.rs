@@ -1,17 +1,20 @@
 //! One file over HTTP: redirects, continuation, verification.
 
-use std::{io, path::Path, time::Duration};
+use std::{
+    fs, io,
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
 use reqwest::{
     Client, Method, Response, StatusCode, Url,
     header::{ACCEPT_ENCODING, HeaderMap, LOCATION, RANGE},
     redirect::Policy,
 };
-use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 
-use super::{HubOptions, cache_error};
+use super::{super::digest::Digest, HubOptions, cache_error};
 use crate::error::ClipError;
 
 const MAX_REDIRECTS: usize = 10;
@@ -20,6 +23,12 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a connection may be silent.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the hub is waited for where the cache would do.
+const SHORT_WAIT: Duration = Duration::from_secs(5);
+/// What a file is called while it is downloaded.
+const INCOMPLETE: &str = ".incomplete-";
+/// A download that has written nothing for so long has ended without tidying up.
+const ABANDONED_AFTER: Duration = Duration::from_secs(3_600);
 
 /// An HTTP client for the hub.
 #[derive(Debug)]
@@ -78,6 +87,18 @@ enum Failure {
     Final(ClipError),
 }
 
+impl Failure {
+    fn into_error(self, url: &str) -> ClipError {
+        match self {
+            Self::Final(error) => error,
+            Self::Transient(reason) => ClipError::Download {
+                url: url.to_owned(),
+                reason,
+            },
+        }
+    }
+}
+
 impl Transfer {
     pub(super) fn new(options: &HubOptions) -> Result<Self, ClipError> {
         let failed = |reason: String| ClipError::Download {
@@ -108,18 +129,28 @@ impl Transfer {
         .await
     }
 
+    /// Asks it once and waits a few seconds only.
+    pub(super) async fn head_once(&self, url: &str) -> Result<Metadata, ClipError> {
+        let request = self.request(Method::HEAD, url, 0);
+        let answer = tokio::time::timeout(SHORT_WAIT, request)
+            .await
+            .unwrap_or_else(|_| Err(Failure::Transient("no answer".into())));
+        match answer {
+            Ok(answer) => Ok(answer.headers),
+            Err(failure) => Err(failure.into_error(url)),
+        }
+    }
+
     /// Downloads a file to `target`, which is there only once all of it is; `false` where the hub has none.
     pub(super) async fn download(&self, url: &str, target: &Path) -> Result<bool, ClipError> {
         let folder = target.parent().unwrap_or(Path::new("."));
-        let partial = tempfile::Builder::new()
-            .prefix(".incomplete-")
-            .tempfile_in(folder)
-            .map_err(|source| cache_error(folder, source))?;
         tracing::info!(url, "downloading");
+        // Made when there is something to write: what the hub does not have must not fail on a read-only cache.
+        let mut partial = None;
         let found = self
-            .persist(url, async || self.attempt(url, &partial).await)
+            .persist(url, async || self.attempt(url, folder, &mut partial).await)
             .await?;
-        if found {
+        if let Some(partial) = partial.filter(|_| found) {
             partial
                 .persist(target)
                 .map_err(|error| cache_error(target, error.error))?;
@@ -134,69 +165,38 @@ impl Transfer {
         mut attempt: impl AsyncFnMut() -> Result<T, Failure>,
     ) -> Result<T, ClipError> {
         let mut pause = FIRST_PAUSE;
-        let mut attempts = 1;
-        loop {
+        for _ in 1..MAX_ATTEMPTS {
             match attempt().await {
                 Ok(value) => return Ok(value),
                 Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Transient(reason)) if attempts == MAX_ATTEMPTS => {
-                    let url = url.to_owned();
-                    return Err(ClipError::Download { url, reason });
-                }
-                Err(Failure::Transient(reason)) => {
-                    tracing::debug!(url, reason, "trying again");
-                }
+                Err(Failure::Transient(reason)) => tracing::debug!(url, reason, "trying again"),
             }
             tokio::time::sleep(pause).await;
             pause *= 2;
-            attempts += 1;
         }
+        attempt().await.map_err(|failure| failure.into_error(url))
     }
 
     /// One attempt, which continues where the last one broke off.
-    async fn attempt(&self, url: &str, partial: &NamedTempFile) -> Result<bool, Failure> {
-        let failed = |source| Failure::Final(cache_error(partial.path(), source));
-        let file = partial.reopen().map_err(failed)?;
-        let mut file = tokio::fs::File::from_std(file);
-        let have = file.seek(io::SeekFrom::End(0)).await.map_err(failed)?;
+    async fn attempt(
+        &self,
+        url: &str,
+        folder: &Path,
+        partial: &mut Option<NamedTempFile>,
+    ) -> Result<bool, Failure> {
+        let have = match partial {
+            Some(partial) => length(partial)?,
+            None => 0,
+        };
         let answer = self.request(Method::GET, url, have).await?;
         if answer.headers.status == 404 {
             return Ok(false);
         }
-        if answer.headers.status == 416 {
-            // The part that was asked for is not there: begin again.
-            file.set_len(0).await.map_err(failed)?;
-            return Err(Failure::Transient("the file has changed".into()));
-        }
-        if answer.response.status() != StatusCode::PARTIAL_CONTENT {
-            file.set_len(0).await.map_err(failed)?;
-            file.rewind().await.map_err(failed)?;
-        }
-        let at = file.stream_position().await.map_err(failed)?;
-        let rest = answer.response.content_length();
-        let expected = answer.headers.size.or(rest.map(|rest| rest + at));
-        let written = copy(answer.response, &mut file)
-            .await
-            .map_err(|error| match error {
-                CopyError::Read(reason) => Failure::Transient(reason),
-                CopyError::Write(source) => failed(source),
-            })?;
-        file.sync_all().await.map_err(failed)?;
-        let length = at + written;
-        if expected.is_some_and(|expected| expected != length) {
-            let reason = format!("{length} bytes of {}", expected.unwrap_or_default());
-            if expected < Some(length) {
-                file.set_len(0).await.map_err(failed)?;
-            }
-            return Err(Failure::Transient(reason));
-        }
-        if let Some(sha256) = &answer.headers.sha256 {
-            let found = digest(partial.path().to_owned()).await.map_err(failed)?;
-            if found != *sha256 {
-                file.set_len(0).await.map_err(failed)?;
-                return Err(Failure::Transient("its SHA-256 is not the hub's".into()));
-            }
-        }
+        let partial = match partial {
+            Some(partial) => partial,
+            None => partial.insert(incomplete_file(folder)?),
+        };
+        receive(answer, have, partial).await?;
         Ok(true)
     }
 
@@ -264,6 +264,83 @@ fn next_hop(from: &Url, headers: &HeaderMap) -> Result<Url, String> {
     }
 }
 
+/// A file for a download, which everybody may read who may read others: `tempfile`'s own mode would keep a shared
+/// cache from all but one.
+fn incomplete_file(folder: &Path) -> Result<NamedTempFile, Failure> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(INCOMPLETE);
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder
+        .tempfile_in(folder)
+        .map_err(|source| Failure::Final(cache_error(folder, source)))
+}
+
+/// Removes what downloads left behind that were killed. What can't be removed does no harm.
+pub(super) fn remove_abandoned(folder: &Path) {
+    let abandoned = |entry: &fs::DirEntry| {
+        let name = entry.file_name();
+        let changed = entry.metadata().and_then(|metadata| metadata.modified());
+        let age = changed.map(|changed| SystemTime::now().duration_since(changed));
+        name.to_string_lossy().starts_with(INCOMPLETE)
+            && matches!(age, Ok(Ok(age)) if age > ABANDONED_AFTER)
+    };
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in entries.filter(abandoned) {
+        let _ = fs::remove_file(entry.path());
+    }
+}
+
+fn length(partial: &NamedTempFile) -> Result<u64, Failure> {
+    let metadata = partial.as_file().metadata();
+    Ok(metadata
+        .map_err(|source| write_failure(partial, source))?
+        .len())
+}
+
+fn write_failure(partial: &NamedTempFile, source: io::Error) -> Failure {
+    Failure::Final(cache_error(partial.path(), source))
+}
+
+/// Appends an answer to the `have` bytes that are there, and verifies the whole. Where more attempts make sense, what
+/// is not part of the file is taken back.
+async fn receive(answer: Answer, have: u64, partial: &NamedTempFile) -> Result<(), Failure> {
+    let failed = |source| write_failure(partial, source);
+    let mut file = tokio::fs::File::from_std(partial.reopen().map_err(failed)?);
+    if answer.headers.status == 416 {
+        // The part that was asked for is not there: begin again.
+        file.set_len(0).await.map_err(failed)?;
+        return Err(Failure::Transient("the file has changed".into()));
+    }
+    let continues = answer.response.status() == StatusCode::PARTIAL_CONTENT;
+    let at = if continues { have } else { 0 };
+    file.set_len(at).await.map_err(failed)?;
+    file.seek(io::SeekFrom::Start(at)).await.map_err(failed)?;
+    let rest = answer.response.content_length();
+    let expected = answer.headers.size.or(rest.map(|rest| rest + at));
+    let written = copy(answer.response, &mut file).await;
+    let length = at
+        + written.map_err(|error| match error {
+            CopyError::Read(reason) => Failure::Transient(reason),
+            CopyError::Write(source) => failed(source),
+        })?;
+    file.sync_all().await.map_err(failed)?;
+    if let Some(expected) = expected.filter(|expected| *expected != length) {
+        if length > expected {
+            file.set_len(0).await.map_err(failed)?;
+        }
+        let reason = format!("{length} bytes of {expected}");
+        return Err(Failure::Transient(reason));
+    }
+    if let Some(sha256) = answer.headers.sha256
+        && digest(partial.path().to_owned()).await.map_err(failed)? != sha256
+    {
+        file.set_len(0).await.map_err(failed)?;
+        return Err(Failure::Transient("its SHA-256 is not the hub's".into()));
+    }
+    Ok(())
+}
+
 enum CopyError {
     Read(String),
     Write(io::Error),
@@ -288,30 +365,9 @@ async fn copy(mut response: Response, file: &mut tokio::fs::File) -> Result<u64,
 }
 
 async fn digest(path: std::path::PathBuf) -> io::Result<String> {
-    tokio::task::spawn_blocking(move || {
-        let mut hash = Sha256::new();
-        io::copy(&mut std::fs::File::open(path)?, &mut HashWriter(&mut hash))?;
-        Ok(hash
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect())
-    })
-    .await
-    .map_err(io::Error::other)?
-}
-
-struct HashWriter<'a>(&'a mut Sha256);
-
-impl io::Write for HashWriter<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    tokio::task::spawn_blocking(move || Digest::of_file(&path))
+        .await
+        .map_err(io::Error::other)?
 }
 
 /// An error with its causes, without the address, which the message names already.
