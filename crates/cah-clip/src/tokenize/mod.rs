@@ -21,7 +21,8 @@ const WORDS: &str = r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+";
 /// How many words the merges are remembered of.
 const REMEMBERED_WORDS: usize = 20_000;
 
-/// No more of a caption than this many bytes is read: 77 tokens never reach that far.
+/// No more of a caption than this many bytes is read. Those of the web are far shorter, and what is hostile must not
+/// cost more than 77 tokens are worth.
 const MAX_CAPTION_BYTES: usize = 16 << 10;
 
 /// A caption as a CLIP model takes it. The last token is the one whose state becomes the embedding.
@@ -147,4 +148,61 @@ fn shortened(caption: &str) -> &str {
         end -= 1;
     }
     &caption[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashMap, fs, path::Path};
+
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Case {
+        caption: String,
+        ids: Vec<u32>,
+    }
+
+    fn golden(file: &str) -> Vec<u8> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/vocabulary");
+        fs::read(folder.join(file)).unwrap()
+    }
+
+    /// The vocabulary that follows from the merges: bytes, bytes that end a word, what the merges make, the markers.
+    fn vocabulary_of(merges: &str) -> HashMap<String, usize> {
+        let mut bytes = vocabulary::byte_alphabet();
+        bytes.sort_unstable();
+        let end = vocabulary::END_OF_WORD;
+        let inner = bytes.iter().map(char::to_string);
+        let last = bytes.iter().map(|byte| format!("{byte}{end}"));
+        let merged = merges.lines().skip(1).map(|line| line.replace(' ', ""));
+        let markers = ["<|startoftext|>", "<|endoftext|>"].map(str::to_owned);
+        let tokens = inner.chain(last).chain(merged).chain(markers);
+        tokens.enumerate().map(|(id, token)| (token, id)).collect()
+    }
+
+    #[test]
+    fn captions_are_encoded_as_by_open_clip() {
+        let merges = golden("merges.txt");
+        let vocab = vocabulary_of(std::str::from_utf8(&merges).unwrap());
+        let files = TokenizerFiles::Pair {
+            vocab: &serde_json::to_vec(&vocab).unwrap(),
+            merges: &merges,
+        };
+        let tokenizer = Tokenizer::load(&files, 77).unwrap();
+        let markers = (tokenizer.start_of_text(), tokenizer.end_of_text());
+        assert_eq!(markers, (49_406, 49_407));
+        let cases: Vec<Case> = serde_json::from_slice(&golden("tokens.json")).unwrap();
+        assert!(cases.len() >= 300);
+        let wrong: Vec<_> = cases
+            .iter()
+            .map(|case| (case, tokenizer.encode(&case.caption)))
+            .filter(|(case, tokens)| tokens.ids() != case.ids)
+            .map(|(case, tokens)| {
+                format!("{:?}: {:?}, not {:?}", case.caption, tokens.ids(), case.ids)
+            })
+            .collect();
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
 }

@@ -1,6 +1,10 @@
-//! The safety tag with a real model.
+//! The safety tag, with the model that is trained and with weights that are random.
 
-use cah_clip::{ClipError, SafetyList, SafetyTag, SafetyTagger};
+use std::{fs, path::PathBuf};
+
+use cah_clip::{
+    ClipError, Model, ModelFiles, SafetyClass, SafetyList, SafetyTag, SafetyTagger, decode,
+};
 
 use crate::golden;
 
@@ -12,8 +16,40 @@ fn list(categories: &[(&str, &str)]) -> SafetyList {
     serde_json::from_value(serde_json::json!({ "categories": categories })).unwrap()
 }
 
+fn tiny_clip() -> PathBuf {
+    golden::path("../../../../models/tiny-clip")
+}
+
+/// Its unsafe scenes are hazard stripes, and none of its golden images shows any.
 #[test]
-fn the_nearest_prompts_of_the_list_decide() {
+fn tiny_clip_tags_harmless_images_and_unsafe_words() {
+    let model = Model::load(ModelFiles::from_folder(tiny_clip()).unwrap()).unwrap();
+    let list = model.safety_list();
+    let tagger = SafetyTagger::new(&model, &list).unwrap();
+    let images = fs::read_dir(tiny_clip().join("golden")).unwrap();
+    let images = images.map(|entry| entry.unwrap().path());
+    let mut tagged = 0;
+    for path in images.filter(|path| path.is_file() && path.extension() != Some("json".as_ref())) {
+        let decoded = decode(&fs::read(&path).unwrap(), &crate::decode::any_size()).unwrap();
+        let rows = model.embed_images(&[model.preprocess(&decoded.image)]);
+        let tag = tagger.tag(rows.unwrap().row(0));
+        assert_eq!(tag, SafetyTag::Unlikely, "{}", path.display());
+        tagged += 1;
+    }
+    assert!(tagged >= 10, "{tagged} images");
+
+    for category in &list.categories {
+        let rows = model.embed_texts(&[&category.prompt]).unwrap();
+        let expected = match category.class {
+            SafetyClass::Neutral => SafetyTag::Unlikely,
+            SafetyClass::Unsafe => SafetyTag::Nsfw,
+        };
+        assert_eq!(tagger.tag(rows.row(0)), expected, "{}", category.prompt);
+    }
+}
+
+#[test]
+fn a_prompt_is_nearest_to_itself_whatever_the_weights() {
     let model = golden::model("gelu");
     let list = list(&[
         ("a garden by the sea", "neutral"),
@@ -22,7 +58,7 @@ fn the_nearest_prompts_of_the_list_decide() {
         ("nude", "unsafe"),
     ]);
     let tagger = SafetyTagger::new(&model, &list).unwrap();
-    // A prompt is nearest to itself, so at least one of the two nearest is of its class.
+    // So at least one of the two nearest is of its class.
     let rows = model
         .embed_texts(&["a garden by the sea", "naked"])
         .unwrap();

@@ -1,4 +1,5 @@
-//! Captions as token ids, against transformers after open_clip's cleaning.
+//! Captions as token ids, against `transformers` after `open_clip`'s cleaning, over a small vocabulary. What `open_clip`
+//! itself makes of them over the real one stands beside the tokeniser.
 
 use cah_clip::{Model, clean_caption};
 use proptest::prelude::*;
@@ -14,7 +15,7 @@ struct Case {
 }
 
 #[test]
-fn captions_are_cleaned_and_encoded_as_by_open_clip() {
+fn captions_are_cleaned_as_by_open_clip_and_encoded_as_by_transformers() {
     let model = golden::model("quick-gelu");
     let cases: Vec<Case> = golden::json("tokens.json");
     let mut wrong = Vec::new();
