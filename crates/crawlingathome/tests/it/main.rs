@@ -47,6 +47,16 @@ fn job() -> Json<serde_json::Value> {
     Json(json!({"url": "u", "start_id": "0", "end_id": "1000000", "shard": 0, "number": 1}))
 }
 
+/// A tracker that leases the same job again and again, and what else its routes do.
+async fn connected(routes: Router) -> HybridClient {
+    let router = routes
+        .route("/api/new", get(|| async { new_worker() }))
+        .route("/api/newJob", post(|| async { job() }));
+    HybridClient::connect(config(&serve(router).await))
+        .await
+        .unwrap()
+}
+
 /// A tracker that fails `failures` times at each completion before it accepts.
 fn shaky(failures: usize, status: StatusCode, completions: Arc<AtomicUsize>) -> Router {
     let complete = move || {
@@ -162,13 +172,7 @@ async fn a_proxy_without_its_tracker_is_waited_out() {
             }
         }
     };
-    let router = Router::new()
-        .route("/api/new", get(|| async { new_worker() }))
-        .route("/api/newJob", post(|| async { job() }))
-        .route("/api/markAsDone", post(complete));
-    let client = HybridClient::connect(config(&serve(router).await))
-        .await
-        .unwrap();
+    let client = connected(Router::new().route("/api/markAsDone", post(complete))).await;
     client.lease().await.unwrap().complete(5).await.unwrap();
     assert_eq!(answers.load(Ordering::SeqCst), 5);
 }
@@ -181,13 +185,7 @@ async fn a_completion_names_its_job() {
         sent.send(body).unwrap();
         async { "success" }
     };
-    let router = Router::new()
-        .route("/api/new", get(|| async { new_worker() }))
-        .route("/api/newJob", post(|| async { job() }))
-        .route("/api/markAsDone", post(complete));
-    let client = HybridClient::connect(config(&serve(router).await))
-        .await
-        .unwrap();
+    let client = connected(Router::new().route("/api/markAsDone", post(complete))).await;
     client.lease().await.unwrap().complete(5).await.unwrap();
     let body = bodies.recv().await.unwrap();
     assert_eq!((&body["number"], &body["count"]), (&json!(1), &json!(5)));
@@ -201,13 +199,7 @@ async fn a_failure_is_told_once() {
         sent.send(body).unwrap();
         async { (StatusCode::NOT_FOUND, r#"{"detail":"Not Found"}"#) }
     };
-    let router = Router::new()
-        .route("/api/new", get(|| async { new_worker() }))
-        .route("/api/newJob", post(|| async { job() }))
-        .route("/api/failJob", post(fail));
-    let client = HybridClient::connect(config(&serve(router).await))
-        .await
-        .unwrap();
+    let client = connected(Router::new().route("/api/failJob", post(fail))).await;
     let lease = client.lease().await.unwrap();
     lease.fail("the file is\nnot there").await.unwrap_err();
     let body = bodies.recv().await.unwrap();
@@ -224,13 +216,7 @@ async fn heartbeats_carry_what_the_protocol_takes() {
         let _ = sent.send(body["progress"].as_str().unwrap().to_owned());
         async { "success" }
     };
-    let router = Router::new()
-        .route("/api/new", get(|| async { new_worker() }))
-        .route("/api/newJob", post(|| async { job() }))
-        .route("/api/updateProgress", post(progress));
-    let client = HybridClient::connect(config(&serve(router).await))
-        .await
-        .unwrap();
+    let client = connected(Router::new().route("/api/updateProgress", post(progress))).await;
     let lease = client.lease().await.unwrap();
     lease.set_progress(&format!("two\nlines\0 {}", "ж".repeat(2_000)));
     let line = loop {
@@ -285,14 +271,11 @@ async fn a_tracker_may_ask_for_quicker_heartbeats() {
 
 #[tokio::test]
 async fn a_worker_can_ask_and_leave() {
-    let router = Router::new()
-        .route("/api/new", get(|| async { new_worker() }))
+    let routes = Router::new()
         .route("/api/validateWorker", post(|| async { "True" }))
         .route("/api/jobCount", get(|| async { "17" }))
         .route("/api/bye", post(|| async { "success" }));
-    let client = HybridClient::connect(config(&serve(router).await))
-        .await
-        .unwrap();
+    let client = connected(routes).await;
     assert!(client.is_alive().await.unwrap());
     assert_eq!(client.job_count().await.unwrap(), 17);
     client.bye().await.unwrap();
@@ -334,12 +317,7 @@ async fn a_lost_lease_is_noticed() {
             answer
         }
     };
-    let router = Router::new()
-        .route("/api/new", get(|| async { new_worker() }))
-        .route("/api/newJob", post(|| async { job() }))
-        .route("/api/updateProgress", post(progress));
-    let url = serve(router).await;
-    let client = HybridClient::connect(config(&url)).await.unwrap();
+    let client = connected(Router::new().route("/api/updateProgress", post(progress))).await;
     let lease = client.lease().await.unwrap();
     tokio::time::timeout(Duration::from_secs(20), lease.lost())
         .await

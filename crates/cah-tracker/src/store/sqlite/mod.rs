@@ -64,6 +64,25 @@ impl SqliteStore {
         })
     }
 
+    /// Makes a change for a worker that calls, and once it stands says in the worker's place what
+    /// it is doing.
+    async fn write_for<T: Send + 'static>(
+        &self,
+        caller: Caller,
+        moment: Moment,
+        doing: &'static str,
+        change: impl FnOnce(&Connection, i64) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let worker = self.presence.touch(caller, moment, None)?;
+        let presence = Arc::clone(&self.presence);
+        self.writer
+            .call(
+                move |db| change(db, worker),
+                move |_| presence.note(worker, doing),
+            )
+            .await
+    }
+
     /// Makes a change that needs nothing done in memory.
     async fn write<T: Send + 'static>(
         &self,
@@ -76,14 +95,10 @@ impl SqliteStore {
 #[async_trait]
 impl Jobs for SqliteStore {
     async fn claim(&self, caller: Caller, moment: Moment) -> Result<Claimed, StoreError> {
-        let worker = self.presence.touch(caller, moment, None)?;
-        let presence = Arc::clone(&self.presence);
-        self.writer
-            .call(
-                move |db| jobs::claim(db, worker, moment),
-                move |_| presence.note(worker, "Received a job"),
-            )
-            .await
+        self.write_for(caller, moment, "Received a job", move |db, worker| {
+            jobs::claim(db, worker, moment)
+        })
+        .await
     }
 
     async fn complete(
@@ -92,25 +107,17 @@ impl Jobs for SqliteStore {
         completion: Completion,
         moment: Moment,
     ) -> Result<Accepted, StoreError> {
-        let worker = self.presence.touch(caller, moment, None)?;
-        let presence = Arc::clone(&self.presence);
-        self.writer
-            .call(
-                move |db| jobs::complete(db, worker, &completion, moment.now),
-                move |_| presence.note(worker, "Completed a job"),
-            )
-            .await
+        self.write_for(caller, moment, "Completed a job", move |db, worker| {
+            jobs::complete(db, worker, &completion, moment.now)
+        })
+        .await
     }
 
     async fn flag(&self, caller: Caller, moment: Moment) -> Result<Accepted, StoreError> {
-        let worker = self.presence.touch(caller, moment, None)?;
-        let presence = Arc::clone(&self.presence);
-        self.writer
-            .call(
-                move |db| jobs::flag(db, worker),
-                move |_| presence.note(worker, "Flagged a job"),
-            )
-            .await
+        self.write_for(caller, moment, "Flagged a job", move |db, worker| {
+            jobs::flag(db, worker)
+        })
+        .await
     }
 
     async fn fail(
@@ -119,14 +126,13 @@ impl Jobs for SqliteStore {
         failure: Failure,
         moment: Moment,
     ) -> Result<Accepted, StoreError> {
-        let worker = self.presence.touch(caller, moment, None)?;
-        let presence = Arc::clone(&self.presence);
-        self.writer
-            .call(
-                move |db| jobs::fail(db, worker, &failure, moment.now),
-                move |_| presence.note(worker, "Gave a job back that it cannot do"),
-            )
-            .await
+        self.write_for(
+            caller,
+            moment,
+            "Gave a job back that it cannot do",
+            move |db, worker| jobs::fail(db, worker, &failure, moment.now),
+        )
+        .await
     }
 
     async fn parked(&self, limit: u32) -> Result<Vec<ParkedJob>, StoreError> {
