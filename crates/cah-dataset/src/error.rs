@@ -153,7 +153,7 @@ impl DatasetError {
 
 /// Shows a value with every run of white space as one space: object stores answer in XML of
 /// several lines, and an error is one line.
-pub(crate) struct OneLine<T>(pub(crate) T);
+pub struct OneLine<T>(pub T);
 
 impl<T: fmt::Display> fmt::Display for OneLine<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

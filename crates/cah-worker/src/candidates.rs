@@ -2,7 +2,7 @@
 
 use cah_dataset::{Candidate as Row, CandidateWriter};
 use cah_protocol::{Outcome, OutcomeCounts};
-use cah_wat::{Link, Options, Page, Piece, Rules};
+use cah_wat::{DocumentType, Link, Options, Page, Piece, Rejection, Rule, Rules};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -22,8 +22,29 @@ const ROWS: usize = 4096;
 pub struct ExtractConfig {
     /// The kind of links, and whether they are taken exactly as cc2dataset takes them.
     pub options: Options,
-    /// The rules that links keep. Raw rows are judged by none.
+    /// The rules that links keep, as far as they are made for such links. Raw rows are judged by
+    /// none.
     pub rules: Rules,
+}
+
+impl ExtractConfig {
+    /// The rules without those that are not made for links of this kind: only captions have a
+    /// length to keep, and only images an ending that no photograph has.
+    fn fitting_rules(&self) -> Rules {
+        let length_of_text = [Rejection::TextTooShort, Rejection::TextTooLong];
+        let unfit: &[Rejection] = match self.options.document_type {
+            DocumentType::Image => &[],
+            DocumentType::ImageOnly => &length_of_text,
+            DocumentType::Audio | DocumentType::Video | DocumentType::Text => &[
+                Rejection::TextTooShort,
+                Rejection::TextTooLong,
+                Rejection::UrlExtension,
+            ],
+        };
+        let mut rules = self.rules.clone();
+        rules.off.extend(unfit.iter().copied().map(Rule::Reject));
+        rules
+    }
 }
 
 /// What came out of WAT files.
@@ -46,7 +67,8 @@ pub async fn extract_candidates(
     config: &ExtractConfig,
     progress_of: impl Fn(&str) -> Progress,
 ) -> Result<Extracted, WorkerError> {
-    let ours: &[&str] = if config.options.raw { &[] } else { &OURS };
+    let rules = (!config.options.raw).then(|| config.fitting_rules());
+    let ours: &[&str] = if rules.is_some() { &OURS } else { &[] };
     let mut writer = CandidateWriter::create(target, ours).await?;
     let mut rejected = OutcomeCounts::default();
     for wat in wats {
@@ -54,7 +76,7 @@ pub async fn extract_candidates(
         let source = WatSource::open(wat).await?;
         let (next, mut rows) = mpsc::channel(ROWS);
         let sink = Rows {
-            config: config.clone(),
+            rules: rules.clone(),
             progress: progress.clone(),
             found: Vec::new(),
             next,
@@ -77,7 +99,8 @@ pub async fn extract_candidates(
 
 /// Pages in, rows out.
 struct Rows {
-    config: ExtractConfig,
+    /// None for raw rows.
+    rules: Option<Rules>,
     progress: Progress,
     found: Vec<Row>,
     next: mpsc::Sender<Row>,
@@ -86,10 +109,10 @@ struct Rows {
 impl Rows {
     /// The values of [`OURS`] for a link, or the rule that keeps it out.
     fn ours(&self, page: &Page<'_>, link: &Link<'_>) -> Result<Vec<Option<String>>, Outcome> {
-        if self.config.options.raw {
+        let Some(rules) = &self.rules else {
             return Ok(Vec::new());
-        }
-        let candidate = self.config.rules.judge(page, link).map_err(rejected)?;
+        };
+        let candidate = rules.judge(page, link).map_err(rejected)?;
         let language = Some(candidate.language).filter(|code| !code.is_empty());
         Ok(vec![
             Some(candidate.text),
@@ -102,7 +125,7 @@ impl Rows {
 impl PageSink for Rows {
     fn take(&mut self, page: &Page<'_>) {
         for link in &page.links {
-            drop(self.progress.enter(Step::Extract, 1));
+            self.progress.count(Step::Extract, 1);
             let ours = match self.ours(page, link) {
                 Ok(ours) => ours,
                 Err(outcome) => {

@@ -98,6 +98,20 @@ impl Progress {
         }
     }
 
+    /// Counts `items` that went through a step; their time is counted elsewhere.
+    pub(crate) fn count(&self, step: Step, items: u64) {
+        self.step(step).work.items += items;
+    }
+
+    /// Forgets what was counted: the shard is done again. Nothing of it may be in any step.
+    pub(crate) fn start_over(&self) {
+        *lock(&self.counters.outcomes) = OutcomeCounts::default();
+        for step in Step::ALL {
+            self.step(step).work = StepWork::default();
+        }
+        self.counters.wat_read.store(0, Relaxed);
+    }
+
     /// Tells how many bytes of the WAT file the shard has to read.
     pub(crate) fn wat_opened(&self, length: u64) {
         self.counters.wat_length.store(length, Relaxed);
@@ -197,6 +211,24 @@ mod tests {
         assert_eq!(work.items, 2);
         assert!(work.busy > Duration::ZERO);
         assert_eq!(progress.work(Step::Embed), StepWork::default());
+    }
+
+    #[test]
+    fn what_is_counted_by_itself_takes_no_time() {
+        let progress = Progress::default();
+        let busy = progress.enter(Step::Extract, 0);
+        progress.count(Step::Extract, 2);
+        progress.count(Step::Extract, 1);
+        assert_eq!(progress.step(Step::Extract).inside, 1);
+        drop(busy);
+        assert_eq!(progress.work(Step::Extract).items, 3);
+        progress.end(Outcome::Kept);
+        progress.wat_opened(10);
+        progress.wat_read(10);
+        progress.start_over();
+        assert_eq!(progress.work(Step::Extract), StepWork::default());
+        assert_eq!(progress.outcomes(), OutcomeCounts::default());
+        assert_eq!(progress.wat_position(), (0, 10));
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub async fn solo(
     for shard in shards {
         let progress = Progress::default();
         observer.started(shard, &progress);
-        let report = pipeline.run(shard, store, &progress).await?;
+        let report = pipeline.run_own(shard, store, &progress).await?;
         observer.finished(&report);
     }
     Ok(())

@@ -8,8 +8,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Observer, Pipeline, Progress, ShardReport, WorkerError};
 
-/// How often the tracker hears what a worker is doing, at the latest with the next heartbeat.
-const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+/// How often the tracker hears what a worker is doing.
+const PROGRESS_EVERY: Duration = Duration::from_secs(15);
+
+/// The pause before a worker that the tracker forgot introduces itself anew.
+const ANEW: Duration = Duration::from_secs(2);
+
+/// The pause after a shard that could not be done; doubled for each further one in a row, for then
+/// it may be the place of the WAT files that is away, and not one of them.
+const FIRST_FAILURE_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest such pause.
+const LONGEST_FAILURE_PAUSE: Duration = Duration::from_secs(60);
 
 /// How long a worker that leaves waits for the tracker's answer.
 const GOODBYE: Duration = Duration::from_secs(3);
@@ -44,8 +54,12 @@ impl Stop {
 /// With `wait`, the worker asks again after that pause instead of leaving when no shard is open:
 /// shards of workers that vanished open again.
 ///
+/// A shard whose WAT file cannot be read goes back to the tracker with the reason, and the worker
+/// goes on with the next one; the number of such shards is returned.
+///
 /// A lease that ran out costs its shard's work, not the worker: it introduces itself anew with
-/// `connect` and goes on. Whatever ends the worker, the shard that it holds is given back.
+/// `connect` and goes on; a tracker that is away just then is waited for. Whatever ends the worker,
+/// the shard that it holds is given back.
 pub async fn volunteer<C>(
     connect: impl Fn() -> C,
     pipeline: &Pipeline,
@@ -53,26 +67,70 @@ pub async fn volunteer<C>(
     wait: Option<Duration>,
     stop: &Stop,
     observer: &dyn Observer,
-) -> Result<(), WorkerError>
+) -> Result<u64, WorkerError>
 where
     C: Future<Output = Result<HybridClient, ClientError>>,
 {
+    let mut failures = Failures::default();
+    let mut known = false;
     while !stop.is_wanted() {
-        let Some(client) = stop.now.run_until_cancelled(connect()).await else {
-            break;
+        let client = match stop.after_shard.run_until_cancelled(connect()).await {
+            None => break,
+            Some(Err(error @ ClientError::Unreachable { .. })) if known => {
+                tracing::warn!("{error}");
+                continue;
+            }
+            Some(client) => client?,
         };
-        let client = client?;
-        let work = work(&client, pipeline, store, wait, stop, observer);
+        known = true;
+        let work = work(
+            &client,
+            pipeline,
+            store,
+            wait,
+            stop,
+            observer,
+            &mut failures,
+        );
         let end = stop.now.run_until_cancelled(work).await;
         // The tracker may be away; then the lease runs out by itself.
         let _ = tokio::time::timeout(GOODBYE, client.bye()).await;
         match end {
-            Some(Err(error)) if is_forgotten(&error) => tracing::warn!("{error}; starting anew"),
+            Some(Err(error)) if is_forgotten(&error) => {
+                tracing::warn!("{error}; starting anew");
+                let pause = tokio::time::sleep(ANEW);
+                stop.after_shard.run_until_cancelled(pause).await;
+            }
             Some(Err(error)) => return Err(error),
             Some(Ok(())) | None => break,
         }
     }
-    Ok(())
+    Ok(failures.altogether)
+}
+
+/// Shards that could not be done.
+#[derive(Default)]
+struct Failures {
+    altogether: u64,
+    in_a_row: u32,
+}
+
+impl Failures {
+    /// Counts one more, and tells how long to pause after it.
+    fn add(&mut self) -> Duration {
+        self.altogether += 1;
+        let factor = 1 << self.in_a_row.min(16);
+        self.in_a_row += 1;
+        (FIRST_FAILURE_PAUSE * factor).min(LONGEST_FAILURE_PAUSE)
+    }
+}
+
+/// Whether the shard is what is wrong: another one may well be done.
+fn is_of_the_shard(error: &WorkerError) -> bool {
+    matches!(
+        error,
+        WorkerError::Source(_) | WorkerError::Wat { .. } | WorkerError::Truncated(_)
+    )
 }
 
 /// Whether the tracker gave up on a worker that was silent for too long.
@@ -90,10 +148,25 @@ async fn work(
     wait: Option<Duration>,
     stop: &Stop,
     observer: &dyn Observer,
+    failures: &mut Failures,
 ) -> Result<(), WorkerError> {
-    while !stop.is_wanted() {
-        match (client.lease().await, wait) {
-            (Ok(lease), _) => observer.finished(&shard(lease, pipeline, store, observer).await?),
+    // A tracker that is away is not waited for once nothing more is wanted of it. A lease that was
+    // under way just then goes back with the worker's bye.
+    while let Some(lease) = stop.after_shard.run_until_cancelled(client.lease()).await {
+        match (lease, wait) {
+            (Ok(lease), _) => match shard(lease, pipeline, store, observer).await {
+                Ok(report) => {
+                    failures.in_a_row = 0;
+                    observer.finished(&report);
+                }
+                Err(error) if is_of_the_shard(&error) => {
+                    let pause = failures.add();
+                    tracing::warn!("{error}; the shard went back, going on in {pause:?}");
+                    let asleep = tokio::time::sleep(pause);
+                    stop.after_shard.run_until_cancelled(asleep).await;
+                }
+                Err(error) => return Err(error),
+            },
             (Err(ClientError::ZeroJobs(_)), None) => break,
             (Err(ClientError::ZeroJobs(_)), Some(pause)) => {
                 let asleep = tokio::time::sleep(pause);
@@ -114,10 +187,20 @@ async fn shard(
     let shard = lease.shard().clone();
     let progress = Progress::default();
     observer.started(&shard, &progress);
-    let report = tokio::select! {
-        report = pipeline.run(&shard, store, &progress) => report?,
+    let result = tokio::select! {
+        result = pipeline.run(&shard, store, &progress) => result,
         () = lease.lost() => return Err(WorkerError::LeaseLost(shard)),
         never = tell(&lease, &progress) => match never {},
+    };
+    let report = match result {
+        Ok(report) => report,
+        Err(error) if is_of_the_shard(&error) => {
+            if let Err(unheard) = lease.fail(&error.to_string()).await {
+                tracing::debug!("the tracker did not hear of a failure: {unheard}");
+            }
+            return Err(error);
+        }
+        Err(error) => return Err(error),
     };
     match lease.complete(report.manifest.pairs).await {
         Err(ClientError::WorkerTimedOut | ClientError::ZeroJobs(_)) => {
@@ -128,11 +211,29 @@ async fn shard(
     }
 }
 
-/// Keeps the lease's line of progress up to date; does not end.
+/// Tells the tracker how far the shard is; does not end.
 async fn tell(lease: &Lease, progress: &Progress) -> Infallible {
     let mut ticks = tokio::time::interval(PROGRESS_EVERY);
     loop {
         ticks.tick().await;
-        lease.set_progress(progress.line());
+        if let Err(error) = lease.log(&progress.line()).await {
+            // The heartbeats see to the lease, whatever is wrong.
+            tracing::debug!("no progress told: {error}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_after_failures_grow_to_a_limit() {
+        let mut failures = Failures::default();
+        let pauses: Vec<u64> = (0..9).map(|_| failures.add().as_secs()).collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        failures.in_a_row = 0;
+        assert_eq!(failures.add(), FIRST_FAILURE_PAUSE);
+        assert_eq!(failures.altogether, 10);
     }
 }

@@ -5,18 +5,14 @@ use std::{env, fmt, fs::File, io, path::PathBuf, sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
-    ClientConfigKey, Error as StoreError, ObjectStore, ObjectStoreExt, RetryConfig,
-    aws::{AmazonS3Builder, AmazonS3ConfigKey},
-    local::LocalFileSystem,
+    Error as StoreError, ObjectStore, ObjectStoreExt, RetryConfig, local::LocalFileSystem,
     path::Path,
-    prefix::PrefixStore,
 };
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
-use url::Url;
 
 use super::{
-    blocking,
+    blocking, bucket,
     location::Location,
     object::{ObjectWriter, Sink},
     remote::RemoteUpload,
@@ -34,8 +30,8 @@ const OPEN_DEADLINE: Duration = Duration::from_secs(30);
 /// How long another process may take to publish its shard in the same folder.
 const LOCK_DEADLINE: Duration = Duration::from_secs(60);
 
-/// Longest time for one request: a part of 8 MiB over a slow line.
-const REQUEST_DEADLINE: &str = "300 seconds";
+/// How long a bucket may take to remove what dropped writers began to upload.
+const SETTLE_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Manifests that are read at a time.
 const MANIFESTS_IN_FLIGHT: usize = 8;
@@ -80,9 +76,12 @@ impl Store {
                 Ok(Self::new(place, Arc::new(objects), Some(folder)))
             }
             Location::Bucket(url) => {
-                let probe = write_probe(bucket(&url, impatient())?);
+                let probe = write_probe(bucket::below(&url, bucket::impatient())?);
                 match timeout(OPEN_DEADLINE, probe).await {
-                    Ok(Ok(())) => Ok(Self::over(bucket(&url, RetryConfig::default())?, place)),
+                    Ok(Ok(())) => {
+                        let objects = bucket::below(&url, RetryConfig::default())?;
+                        Ok(Self::over(objects, place))
+                    }
                     Ok(Err(cause)) => Err(unwritable(OneLine(cause).to_string())),
                     Err(_) => {
                         let seconds = OPEN_DEADLINE.as_secs();
@@ -174,11 +173,22 @@ impl Store {
         }
     }
 
-    /// Waits until what dropped writers began to upload is removed from the bucket. A process
-    /// that ends by itself calls this last; [`ShardWriter::abort`](crate::ShardWriter::abort) and
-    /// writers that fail have done so.
+    /// Waits until what dropped writers began to upload is removed from the bucket, half a minute
+    /// at most. A process that ends by itself calls this last;
+    /// [`ShardWriter::abort`](crate::ShardWriter::abort) and writers that fail have done so.
     pub async fn settle(&self) {
-        self.0.cleanups.wait().await;
+        self.settle_within(SETTLE_DEADLINE).await;
+    }
+
+    async fn settle_within(&self, deadline: Duration) {
+        let cleanups = &self.0.cleanups;
+        if timeout(deadline, cleanups.wait()).await.is_err() {
+            tracing::warn!(
+                "{} does not answer: the parts of {} dropped uploads may stay in the bucket",
+                self.place(),
+                cleanups.len()
+            );
+        }
     }
 
     /// What messages call a file of this place.
@@ -315,73 +325,16 @@ async fn write_probe(objects: Arc<dyn ObjectStore>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Few retries: who opens a place waits for the answer.
-fn impatient() -> RetryConfig {
-    RetryConfig {
-        max_retries: 2,
-        retry_timeout: Duration::from_secs(10),
-        ..RetryConfig::default()
-    }
-}
-
-fn bucket(url: &Url, retry: RetryConfig) -> Result<Arc<dyn ObjectStore>> {
-    let bad = |why: String| DatasetError::BadAddress {
-        place: url.to_string(),
-        why,
-    };
-    let mut builder = AmazonS3Builder::from_env()
-        .with_url(format!("s3://{}", url.host_str().unwrap_or_default()))
-        .with_retry(retry);
-    if env::var_os("AWS_TIMEOUT").is_none() {
-        let key = AmazonS3ConfigKey::Client(ClientConfigKey::Timeout);
-        builder = builder.with_config(key, REQUEST_DEADLINE);
-    }
-    if let Some(endpoint) = plain_http_endpoint(&builder) {
-        if !is_loopback(&endpoint) && !allows_http(&builder) {
-            return Err(bad(format!(
-                "its endpoint {endpoint} is not encrypted; use https, or set AWS_ALLOW_HTTP=true"
-            )));
-        }
-        builder = builder.with_allow_http(true);
-    }
-    let prefix = Path::from_url_path(url.path()).map_err(|e| bad(e.to_string()))?;
-    let objects = builder.build().map_err(|e| bad(OneLine(e).to_string()))?;
-    Ok(Arc::new(PrefixStore::new(objects, prefix)))
-}
-
-fn plain_http_endpoint(builder: &AmazonS3Builder) -> Option<Url> {
-    let endpoint = builder
-        .get_config_value(&AmazonS3ConfigKey::S3Endpoint)
-        .or_else(|| builder.get_config_value(&AmazonS3ConfigKey::Endpoint))?;
-    let url = Url::parse(&endpoint).ok()?;
-    (url.scheme() == "http").then_some(url)
-}
-
-fn allows_http(builder: &AmazonS3Builder) -> bool {
-    let key = AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp);
-    builder.get_config_value(&key).as_deref() == Some("true")
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use object_store::memory::InMemory;
+
     use super::*;
 
-    #[test]
-    fn only_this_machine_is_trusted_without_encryption() {
-        let loopback = |text: &str| is_loopback(&Url::parse(text).unwrap());
-        assert!(loopback("http://127.0.0.1:9000"));
-        assert!(loopback("http://localhost:9000"));
-        assert!(loopback("http://[::1]:9000"));
-        assert!(!loopback("http://10.0.0.1:9000"));
-        assert!(!loopback("http://localhost.example.org"));
+    #[tokio::test]
+    async fn a_bucket_that_does_not_answer_is_not_waited_for_without_end() {
+        let store = Store::over(Arc::new(InMemory::new()), "mem://x");
+        store.0.cleanups.spawn(std::future::pending::<()>());
+        store.settle_within(Duration::from_millis(10)).await;
     }
 }

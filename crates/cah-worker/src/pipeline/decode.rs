@@ -26,9 +26,11 @@ impl Run {
         next: mpsc::Sender<(Sample, Pixels)>,
     ) -> Result<(), WorkerError> {
         let mut samples = receive(images)
-            .map(|image| {
+            .map(|Downloaded { of, bytes, ticket }| {
+                // What is being decoded is bounded by the pool's width.
+                drop(ticket);
                 let run = self.clone();
-                self.parts.pool.run(move || run.sample(image))
+                self.parts.pool.run(move || run.sample(of, bytes))
             })
             .buffered(2 * self.parts.pool.width())
             .boxed();
@@ -41,9 +43,9 @@ impl Run {
         Ok(())
     }
 
-    fn sample(&self, image: Downloaded) -> Option<(Sample, Pixels)> {
+    fn sample(&self, of: Numbered, bytes: Bytes) -> Option<(Sample, Pixels)> {
         let _busy = self.progress.enter(Step::Decode, 1);
-        match decode(&image.bytes, &self.parts.limits) {
+        match decode(&bytes, &self.parts.limits) {
             Ok(decoded) => {
                 let pixels = self.parts.model.preprocess(&decoded.image);
                 let sample = Sample {
@@ -52,13 +54,13 @@ impl Run {
                         height: decoded.original_height,
                     },
                     format: decoded.format,
-                    of: image.of,
-                    bytes: image.bytes,
+                    of,
+                    bytes,
                 };
                 Some((sample, pixels))
             }
             Err(error) => {
-                tracing::debug!(url = image.of.candidate.url, %error, "not decoded");
+                tracing::debug!(url = of.candidate.url, %error, "not decoded");
                 self.progress.end(failed(&error));
                 None
             }

@@ -33,8 +33,7 @@ impl Run {
         let progress = self.progress.clone();
         let candidates = Candidates {
             run: self,
-            seen: HashSet::new(),
-            index: 0,
+            places: Places::default(),
             found: Vec::new(),
             next,
         };
@@ -45,8 +44,7 @@ impl Run {
 /// Pages in, numbered candidates out.
 struct Candidates {
     run: Run,
-    seen: HashSet<u128>,
-    index: u64,
+    places: Places,
     found: Vec<Numbered>,
     next: mpsc::Sender<Numbered>,
 }
@@ -54,7 +52,7 @@ struct Candidates {
 impl PageSink for Candidates {
     fn take(&mut self, page: &Page<'_>) {
         for link in &page.links {
-            drop(self.run.progress.enter(Step::Extract, 1));
+            self.run.progress.count(Step::Extract, 1);
             match self.judge(page, link) {
                 Ok(candidate) => self.found.push(candidate),
                 Err(outcome) => self.run.progress.end(outcome),
@@ -72,14 +70,29 @@ impl PageSink for Candidates {
 impl Candidates {
     fn judge(&mut self, page: &Page<'_>, link: &Link<'_>) -> Result<Numbered, Outcome> {
         let candidate = self.run.parts.rules.judge(page, link).map_err(rejected)?;
-        if !self.seen.insert(fingerprint(&candidate)) {
+        self.places.number(candidate)
+    }
+}
+
+/// Gives each candidate that is the first of its kind the next number.
+#[derive(Default)]
+struct Places {
+    /// One for each number that was given.
+    seen: HashSet<u128>,
+}
+
+impl Places {
+    fn number(&mut self, candidate: Candidate) -> Result<Numbered, Outcome> {
+        let fingerprint = fingerprint(&candidate);
+        if self.seen.contains(&fingerprint) {
             return Err(Outcome::Duplicate);
         }
-        if self.index == IDS_PER_SHARD {
+        let index = self.seen.len() as u64;
+        // Checked before it is remembered: a page without end costs no memory.
+        if index == IDS_PER_SHARD {
             return Err(Outcome::ShardFull);
         }
-        let index = self.index;
-        self.index += 1;
+        self.seen.insert(fingerprint);
         Ok(Numbered { index, candidate })
     }
 }
@@ -98,5 +111,39 @@ pub(crate) fn rejected(rejection: Rejection) -> Outcome {
         Rejection::TextTooShort => Outcome::TextTooShort,
         Rejection::TextTooLong => Outcome::TextTooLong,
         Rejection::LanguageNotWanted => Outcome::LanguageNotWanted,
+    }
+}
+
+/// A candidate of which only the URL matters.
+#[cfg(test)]
+pub(super) fn test_candidate(url: &str) -> Candidate {
+    Candidate {
+        url: url.to_owned(),
+        text: String::new(),
+        page_url: String::new(),
+        license: None,
+        language: "",
+        cc_filename: String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_shard_remembers_no_more() {
+        let mut places = Places::default();
+        let mut number = |url: u64| {
+            let numbered = places.number(test_candidate(&url.to_string()));
+            (numbered.map(|numbered| numbered.index), places.seen.len())
+        };
+        for url in 0..IDS_PER_SHARD {
+            assert_eq!(number(url).0, Ok(url));
+        }
+        let full = IDS_PER_SHARD as usize;
+        assert_eq!(number(IDS_PER_SHARD), (Err(Outcome::ShardFull), full));
+        assert_eq!(number(IDS_PER_SHARD), (Err(Outcome::ShardFull), full));
+        assert_eq!(number(7), (Err(Outcome::Duplicate), full));
     }
 }

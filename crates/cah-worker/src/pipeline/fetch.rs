@@ -1,10 +1,5 @@
 //! Candidates → downloaded images, in the order of the candidates.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::Relaxed},
-};
-
 use bytes::Bytes;
 use cah_fetch::{ErrorKind, OptOut};
 use cah_protocol::Outcome;
@@ -12,21 +7,24 @@ use futures::{StreamExt, stream::FuturesOrdered};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Run, extract::Numbered, hand_over};
+use super::{
+    Run,
+    extract::Numbered,
+    hand_over,
+    room::{Room, Ticket},
+};
 use crate::{Step, WorkerError};
 
 /// Candidates that are under way for each request in flight: those behind a slow answer go on
-/// while it is waited for.
+/// while it is waited for, as far as there is [`Room`].
 const WINDOW: usize = 4;
-
-/// Bytes of images that may wait behind a slow answer. Once there are more, no further request
-/// starts until it came.
-const WAITING_BYTES: usize = 96 << 20;
 
 /// A candidate and the bytes of its image.
 pub(super) struct Downloaded {
     pub(super) of: Numbered,
     pub(super) bytes: Bytes,
+    /// Dropped when the decoder takes the image, in the order of the candidates.
+    pub(super) ticket: Ticket,
 }
 
 impl Run {
@@ -36,22 +34,28 @@ impl Run {
         next: mpsc::Sender<Downloaded>,
     ) -> Result<(), WorkerError> {
         let window = self.parts.in_flight * WINDOW;
-        let waiting = Arc::new(AtomicUsize::new(0));
+        let room = Room::new(self.parts.in_flight);
         let mut under_way = FuturesOrdered::new();
+        let mut turn = 0;
+        let mut free = None;
         let mut more = true;
         while more || !under_way.is_empty() {
-            let room = under_way.len() < window && waiting.load(Relaxed) < WAITING_BYTES;
             tokio::select! {
-                candidate = candidates.recv(), if more && room => match candidate {
-                    Some(candidate) => {
-                        let task = tokio::spawn(self.clone().download(candidate, waiting.clone()));
-                        under_way.push_back(AbortOnDropHandle::new(task));
+                ticket = room.enter(turn), if more && free.is_none() && under_way.len() < window => {
+                    free = Some(ticket);
+                    turn += 1;
+                }
+                candidate = candidates.recv(), if more && free.is_some() => {
+                    match candidate.zip(free.take()) {
+                        Some((of, ticket)) => {
+                            let task = tokio::spawn(self.clone().download(of, ticket));
+                            under_way.push_back(AbortOnDropHandle::new(task));
+                        }
+                        None => more = false,
                     }
-                    None => more = false,
-                },
+                }
                 Some(task) = under_way.next(), if !under_way.is_empty() => {
-                    let Some(image) = super::finished(task) else { continue };
-                    waiting.fetch_sub(image.bytes.len(), Relaxed);
+                    let Ok(image) = super::finished(task) else { continue };
                     if !hand_over(&next, image).await {
                         return Ok(());
                     }
@@ -61,20 +65,29 @@ impl Run {
         Ok(())
     }
 
-    async fn download(self, of: Numbered, waiting: Arc<AtomicUsize>) -> Option<Downloaded> {
-        let busy = self.progress.enter(Step::Fetch, 1);
-        let answer = self.parts.fetcher.fetch(&of.candidate.url).await;
-        drop(busy);
-        match answer {
-            Ok(image) => {
-                waiting.fetch_add(image.bytes.len(), Relaxed);
-                let bytes = image.bytes;
-                Some(Downloaded { of, bytes })
+    /// The image of a candidate, or its ticket where it has none: a turn ends in its order, too.
+    async fn download(self, of: Numbered, mut ticket: Ticket) -> Result<Downloaded, Ticket> {
+        let answer = loop {
+            let busy = self.progress.enter(Step::Fetch, 0);
+            let answer = self.parts.fetcher.fetch(&of.candidate.url).await;
+            drop(busy);
+            if ticket.land(answer.as_ref().map_or(0, |image| image.bytes.len())) {
+                break answer;
             }
+            drop(answer);
+            ticket.again().await;
+        };
+        self.progress.count(Step::Fetch, 1);
+        match answer {
+            Ok(image) => Ok(Downloaded {
+                of,
+                bytes: image.bytes,
+                ticket,
+            }),
             Err(error) => {
                 tracing::debug!(url = of.candidate.url, %error, "not fetched");
                 self.progress.end(failed(error.kind()));
-                None
+                Err(ticket)
             }
         }
     }

@@ -9,6 +9,8 @@ mod decode;
 mod embed;
 mod extract;
 mod fetch;
+mod room;
+mod settings;
 mod write;
 
 pub(crate) use extract::rejected;
@@ -21,16 +23,22 @@ use std::{
 
 use cah_clip::{ImageMode, Limits, Model, SafetyList, SafetyTagger};
 use cah_dataset::{DatasetError, Manifest, ShardInfo, ShardWriter, Store, Tally};
-use cah_fetch::Fetcher;
+use cah_fetch::{Fetcher, Guard};
 use cah_protocol::{Piece, Shard};
 use cah_wat::Rules;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::{sync::mpsc, task::JoinSet};
 
 use crate::{Progress, Step, WatSource, WorkerError, pool::CpuPool};
 
 /// Rows that wait between two steps. Large enough to bridge hiccups, small enough to forget.
 const CHANNEL: usize = 64;
+
+/// How often a shard is done in vain because another worker overtakes this one.
+const OVERTAKEN: u32 = 3;
+
+/// How often it is looked whether the other worker is done with its manifest.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What becomes of pairs whose image the model takes for unsafe.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,6 +71,9 @@ pub struct PipelineConfig {
     pub batch: usize,
     /// Threads for decoding and embedding.
     pub threads: usize,
+    /// How long a worker whose files were replaced by another one's, just while it finished the
+    /// shard, waits for the other's manifest before it does the shard again.
+    pub rival_patience: Duration,
 }
 
 impl Default for PipelineConfig {
@@ -77,6 +88,7 @@ impl Default for PipelineConfig {
             safety: None,
             batch: 32,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
+            rival_patience: Duration::from_secs(30),
         }
     }
 }
@@ -91,6 +103,7 @@ pub struct Pipeline {
 struct Parts {
     rules: Rules,
     fetcher: Fetcher,
+    guard: Guard,
     in_flight: usize,
     limits: Limits,
     images: ImageMode,
@@ -100,6 +113,8 @@ struct Parts {
     unsafe_images: UnsafePolicy,
     batch: usize,
     pool: CpuPool,
+    thresholds: BTreeMap<String, Value>,
+    rival_patience: Duration,
 }
 
 /// A shard that is done.
@@ -125,15 +140,21 @@ struct Run {
 impl Pipeline {
     /// Sets the steps up.
     pub fn new(config: PipelineConfig, model: Model) -> Result<Self, WorkerError> {
-        let safety = config.safety.unwrap_or_else(|| model.safety_list());
+        let safety = match &config.safety {
+            Some(list) => list.clone(),
+            None => model.safety_list(),
+        };
+        let threshold = config
+            .similarity_threshold
+            .unwrap_or(model.similarity_threshold());
         Ok(Self {
             parts: Arc::new(Parts {
                 tagger: SafetyTagger::new(&model, &safety)?,
-                threshold: config
-                    .similarity_threshold
-                    .unwrap_or(model.similarity_threshold()),
+                thresholds: settings::thresholds(&config, threshold, &safety),
+                threshold,
                 rules: config.rules,
                 in_flight: config.fetch.in_flight,
+                guard: Guard::new(&config.fetch)?,
                 fetcher: Fetcher::new(config.fetch)?,
                 limits: config.limits,
                 images: config.images,
@@ -141,6 +162,7 @@ impl Pipeline {
                 unsafe_images: config.unsafe_images,
                 batch: config.batch.max(1),
                 pool: CpuPool::new(config.threads).map_err(WorkerError::Threads)?,
+                rival_patience: config.rival_patience,
             }),
         })
     }
@@ -150,11 +172,35 @@ impl Pipeline {
         self.parts.threshold
     }
 
-    /// Works a shard through and writes it to `store`; a shard that is complete there already is
-    /// only reported. When this future is dropped, everything of the shard stops and nothing of
-    /// it stays.
+    /// Works a shard through that a tracker leased, and writes it to `store`; a shard that is
+    /// complete there already is only reported. When this future is dropped, everything of the
+    /// shard stops and nothing of it stays.
+    ///
+    /// The WAT file is read from where the tracker says, but only by http, https and s3, and by
+    /// http(s) only from addresses that the images may come from as well.
     pub async fn run(
         &self,
+        shard: &Shard,
+        store: &Store,
+        progress: &Progress,
+    ) -> Result<ShardReport, WorkerError> {
+        self.run_within(Some(&self.parts.guard), shard, store, progress)
+            .await
+    }
+
+    /// As [`Pipeline::run`], for a WAT file that this machine's user chose: it may lie anywhere.
+    pub async fn run_own(
+        &self,
+        shard: &Shard,
+        store: &Store,
+        progress: &Progress,
+    ) -> Result<ShardReport, WorkerError> {
+        self.run_within(None, shard, store, progress).await
+    }
+
+    async fn run_within(
+        &self,
+        guard: Option<&Guard>,
         shard: &Shard,
         store: &Store,
         progress: &Progress,
@@ -167,29 +213,57 @@ impl Pipeline {
             progress: progress.clone(),
             elapsed: start.elapsed(),
         };
-        if let Some(manifest) = store.completed(&info).await? {
-            return Ok(report(manifest, true));
+        let mut overtaken = 0;
+        loop {
+            if let Some(manifest) = store.completed(&info).await? {
+                return Ok(report(manifest, true));
+            }
+            match self.make(guard, &info, store, progress).await {
+                Err(WorkerError::Dataset(error @ DatasetError::Overtaken(_)))
+                    if overtaken < OVERTAKEN =>
+                {
+                    tracing::warn!("{error}; waiting for its manifest");
+                    overtaken += 1;
+                    self.wait_for_rival(&info, store).await?;
+                    progress.start_over();
+                }
+                made => return Ok(report(made?, false)),
+            }
         }
-        let source = WatSource::open(&shard.url).await?;
+    }
+
+    async fn make(
+        &self,
+        guard: Option<&Guard>,
+        info: &ShardInfo,
+        store: &Store,
+        progress: &Progress,
+    ) -> Result<Manifest, WorkerError> {
+        let source = WatSource::open_within(&info.shard.url, guard).await?;
         let writer = ShardWriter::create(store, info.clone()).await?;
         let run = Run {
             parts: self.parts.clone(),
             progress: progress.clone(),
         };
-        let writer = run.through_the_steps(shard.piece, source, writer).await?;
+        let writer = run
+            .through_the_steps(info.shard.piece, source, writer)
+            .await?;
         let tally = Tally {
             candidates: progress.work(Step::Extract).items,
             outcomes: progress.outcomes(),
             seconds: progress.seconds(),
         };
-        match (writer.finish(tally).await, store.completed(&info)) {
-            // Somebody else finished the same shard in the same moment: the rows are the same.
-            (Err(DatasetError::Overtaken(file)), theirs) => match theirs.await? {
-                Some(manifest) => Ok(report(manifest, true)),
-                None => Err(DatasetError::Overtaken(file).into()),
-            },
-            (manifest, _) => Ok(report(manifest?, false)),
+        Ok(writer.finish(tally).await?)
+    }
+
+    /// Waits until the worker that replaced this one's files wrote their manifest. The rows are
+    /// the same. It may have died before, so the wait has an end.
+    async fn wait_for_rival(&self, info: &ShardInfo, store: &Store) -> Result<(), WorkerError> {
+        let end = Instant::now() + self.parts.rival_patience;
+        while store.completed(info).await?.is_none() && Instant::now() < end {
+            tokio::time::sleep(LOOK_EVERY.min(self.parts.rival_patience)).await;
         }
+        Ok(())
     }
 
     /// What decides over a shard's content, for its manifest.
@@ -204,33 +278,9 @@ impl Pipeline {
             },
             dim: parts.model.dimension(),
             images: (parts.images != ImageMode::Nothing).then(|| parts.images.to_string()),
-            thresholds: parts.thresholds(),
+            thresholds: parts.thresholds.clone(),
             program: concat!("cah ", env!("CARGO_PKG_VERSION")).to_owned(),
         }
-    }
-}
-
-impl Parts {
-    /// The settings that decide which candidates become pairs, by name.
-    fn thresholds(&self) -> BTreeMap<String, Value> {
-        let rules = &self.rules;
-        let off: Vec<_> = rules.off.iter().map(|rule| rule.name()).collect();
-        let unsafe_images = match self.unsafe_images {
-            UnsafePolicy::Drop => "drop",
-            UnsafePolicy::Tag => "tag",
-        };
-        let named = [
-            ("similarity", json!(self.threshold)),
-            ("unsafe_images", json!(unsafe_images)),
-            ("min_image_bytes", json!(self.limits.min_bytes)),
-            ("max_pixels", json!(self.limits.max_pixels)),
-            ("min_text_chars", json!(rules.min_text_chars)),
-            ("max_text_chars", json!(rules.max_text_chars)),
-            ("max_url_bytes", json!(rules.max_url_bytes)),
-            ("rules_off", json!(off)),
-            ("languages", json!(rules.languages)),
-        ];
-        named.map(|(name, value)| (name.to_owned(), value)).into()
     }
 }
 
@@ -286,8 +336,19 @@ async fn hand_over<T>(next: &mpsc::Sender<T>, item: T) -> bool {
 fn crawl_of(location: &str) -> &str {
     location
         .split('/')
-        .find(|part| part.starts_with("CC-MAIN-") && part.len() == "CC-MAIN-2024-22".len())
+        .find(|part| is_crawl(part))
         .unwrap_or_default()
+}
+
+/// Whether this is `CC-<WORD>-<year>-<week>`.
+fn is_crawl(name: &str) -> bool {
+    let digits =
+        |text: &str, count| text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
+    let word = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_uppercase());
+    match name.split('-').collect::<Vec<_>>()[..] {
+        ["CC", kind, year, week] => word(kind) && digits(year, 4) && digits(week, 2),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -298,6 +359,15 @@ mod tests {
     fn the_crawl_stands_in_the_location() {
         let url = "https://data.commoncrawl.org/crawl-data/CC-MAIN-2024-22/segments/1/wat/CC-MAIN-20240517233122-20240518023122-00000.warc.wat.gz";
         assert_eq!(crawl_of(url), "CC-MAIN-2024-22");
-        assert_eq!(crawl_of("/tmp/a.wat"), "");
+        let mini = "http://127.0.0.1:8000/crawl-data/CC-MINI-2026-48/wat/CC-MINI-20261123040000-20261123070000-00000.warc.wat.gz";
+        assert_eq!(crawl_of(mini), "CC-MINI-2026-48");
+        for other in [
+            "/tmp/a.wat",
+            "x/CC-MAIN-2024-XX/y",
+            "x/CC--2024-22/y",
+            "x/CC-2024-22/y",
+        ] {
+            assert_eq!(crawl_of(other), "", "{other}");
+        }
     }
 }

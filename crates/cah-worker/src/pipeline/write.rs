@@ -1,6 +1,6 @@
 //! Pairs → files.
 
-use cah_clip::{decode, store};
+use cah_clip::{ImageMode, Limits, decode, store};
 use cah_dataset::{ImageSize, PairRow, ShardWriter, StoredImage};
 use cah_protocol::Outcome;
 use futures::StreamExt;
@@ -50,7 +50,7 @@ impl Run {
 
     fn entry(&self, pair: Pair) -> Entry {
         let _busy = self.progress.enter(Step::Write, 0);
-        let stored = self.stored(&pair.sample);
+        let stored = stored(&pair.sample, self.parts.images, &self.parts.limits);
         let Pair { sample, .. } = pair;
         let candidate = sample.of.candidate;
         Entry {
@@ -78,20 +78,73 @@ impl Run {
             text_embedding: pair.text_embedding,
         }
     }
+}
 
-    /// The image as it goes into the tar, made anew from the downloaded bytes.
-    fn stored(&self, sample: &Sample) -> Option<(StoredImage, ImageSize)> {
-        let decoded = decode(&sample.bytes, &self.parts.limits)
-            .expect("the same bytes were decoded within the same limits before");
-        let stored = store(&decoded, &sample.bytes, self.parts.images)?;
-        let size = ImageSize {
-            width: stored.width,
-            height: stored.height,
-        };
-        let image = StoredImage {
-            bytes: stored.bytes.into(),
-            extension: stored.extension.to_owned(),
-        };
-        Some((image, size))
+/// The image as it goes into the tar, and its size there. Only modes that make it anew need its
+/// pixels.
+fn stored(sample: &Sample, mode: ImageMode, limits: &Limits) -> Option<(StoredImage, ImageSize)> {
+    match mode {
+        ImageMode::Nothing => None,
+        ImageMode::Original => {
+            let image = StoredImage {
+                bytes: sample.bytes.clone(),
+                extension: sample.format.extension().to_owned(),
+            };
+            Some((image, sample.size))
+        }
+        _ => made_anew(sample, mode, limits),
+    }
+}
+
+fn made_anew(
+    sample: &Sample,
+    mode: ImageMode,
+    limits: &Limits,
+) -> Option<(StoredImage, ImageSize)> {
+    let decoded = decode(&sample.bytes, limits)
+        .expect("the same bytes were decoded within the same limits before");
+    let stored = store(&decoded, &sample.bytes, mode)?;
+    let size = ImageSize {
+        width: stored.width,
+        height: stored.height,
+    };
+    let image = StoredImage {
+        bytes: stored.bytes.into(),
+        extension: stored.extension.to_owned(),
+    };
+    Some((image, size))
+}
+
+#[cfg(test)]
+mod tests {
+    use cah_clip::ImageFormat;
+
+    use super::*;
+    use crate::pipeline::extract::{Numbered, test_candidate};
+
+    /// A sample whose bytes nobody could decode again.
+    fn sample() -> Sample {
+        Sample {
+            of: Numbered {
+                index: 0,
+                candidate: test_candidate("https://example.org/a.webp"),
+            },
+            bytes: "as it came".into(),
+            size: ImageSize {
+                width: 4,
+                height: 3,
+            },
+            format: ImageFormat::Webp,
+        }
+    }
+
+    #[test]
+    fn what_needs_no_pixels_is_not_decoded_again() {
+        let limits = Limits::default();
+        let (image, size) = stored(&sample(), ImageMode::Original, &limits).unwrap();
+        assert_eq!(image.bytes, "as it came");
+        assert_eq!(image.extension, "webp");
+        assert_eq!(size, sample().size);
+        assert!(stored(&sample(), ImageMode::Nothing, &limits).is_none());
     }
 }

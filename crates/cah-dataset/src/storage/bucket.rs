@@ -1,0 +1,141 @@
+//! Buckets of the S3 kind, by their address and the `AWS_*` environment.
+
+use std::{env, sync::Arc, time::Duration};
+
+use object_store::{
+    ClientConfigKey, ObjectStore, RetryConfig,
+    aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey},
+    path::Path,
+    prefix::PrefixStore,
+};
+use url::Url;
+
+use super::location::Location;
+use crate::error::{DatasetError, OneLine, Result};
+
+/// Longest time for one request: a part of 8 MiB over a slow line.
+const REQUEST_DEADLINE: &str = "300 seconds";
+
+/// The object that `s3://bucket/name` stands for, to be read: its bucket, and its path there.
+///
+/// Credentials, region and endpoint are found as by [`Store::open`](crate::Store::open), in the
+/// `AWS_*` environment alone. A request that fails is not tried again, because who reads knows
+/// where to go on; and one may take five minutes with its body, so long objects are read in parts.
+///
+/// # Errors
+/// [`DatasetError::BadAddress`] and [`DatasetError::UnknownScheme`] for what is no such address,
+/// and for settings that make no sense.
+pub fn bucket_object(address: &str) -> Result<(Arc<dyn ObjectStore>, Path)> {
+    let bad = |why: &str| bad_address(address, why);
+    let Location::Bucket(url) = Location::parse(address)? else {
+        return Err(bad("it is not in a bucket, like s3://bucket/name"));
+    };
+    let path = path(&url)?;
+    if path.as_ref().is_empty() {
+        return Err(bad("it names no object, like s3://bucket/name"));
+    }
+    let once = RetryConfig {
+        max_retries: 0,
+        ..RetryConfig::default()
+    };
+    Ok((Arc::new(client(&url, once)?), path))
+}
+
+/// The part of a bucket that lies below a prefix.
+pub(super) fn below(url: &Url, retry: RetryConfig) -> Result<Arc<dyn ObjectStore>> {
+    Ok(Arc::new(PrefixStore::new(client(url, retry)?, path(url)?)))
+}
+
+fn client(url: &Url, retry: RetryConfig) -> Result<AmazonS3> {
+    let bad = |why: String| bad_address(url.as_str(), &why);
+    let mut builder = AmazonS3Builder::from_env()
+        .with_url(format!("s3://{}", url.host_str().unwrap_or_default()))
+        .with_retry(retry);
+    if env::var_os("AWS_TIMEOUT").is_none() {
+        let key = AmazonS3ConfigKey::Client(ClientConfigKey::Timeout);
+        builder = builder.with_config(key, REQUEST_DEADLINE);
+    }
+    if let Some(endpoint) = plain_http_endpoint(&builder) {
+        if !is_loopback(&endpoint) && !allows_http(&builder) {
+            return Err(bad(format!(
+                "its endpoint {endpoint} is not encrypted; use https, or set AWS_ALLOW_HTTP=true"
+            )));
+        }
+        builder = builder.with_allow_http(true);
+    }
+    builder.build().map_err(|e| bad(OneLine(e).to_string()))
+}
+
+fn path(url: &Url) -> Result<Path> {
+    Path::from_url_path(url.path()).map_err(|e| bad_address(url.as_str(), &e.to_string()))
+}
+
+fn bad_address(place: &str, why: &str) -> DatasetError {
+    DatasetError::BadAddress {
+        place: place.to_owned(),
+        why: why.to_owned(),
+    }
+}
+
+fn plain_http_endpoint(builder: &AmazonS3Builder) -> Option<Url> {
+    let endpoint = builder
+        .get_config_value(&AmazonS3ConfigKey::S3Endpoint)
+        .or_else(|| builder.get_config_value(&AmazonS3ConfigKey::Endpoint))?;
+    let url = Url::parse(&endpoint).ok()?;
+    (url.scheme() == "http").then_some(url)
+}
+
+fn allows_http(builder: &AmazonS3Builder) -> bool {
+    let key = AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp);
+    builder.get_config_value(&key).as_deref() == Some("true")
+}
+
+/// Whether a URL leads to this machine: to `localhost`, a name below it, or a loopback address.
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// Few retries: who opens a place waits for the answer.
+pub(super) fn impatient() -> RetryConfig {
+    RetryConfig {
+        max_retries: 2,
+        retry_timeout: Duration::from_secs(10),
+        ..RetryConfig::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_trusted_without_encryption() {
+        let loopback = |text: &str| is_loopback(&Url::parse(text).unwrap());
+        assert!(loopback("http://127.0.0.1:9000"));
+        assert!(loopback("http://localhost:9000"));
+        assert!(loopback("http://[::1]:9000"));
+        assert!(!loopback("http://10.0.0.1:9000"));
+        assert!(!loopback("http://localhost.example.org"));
+    }
+
+    #[test]
+    fn an_object_has_a_bucket_and_a_path() {
+        let (_, path) = bucket_object("s3://bucket/crawl-data/a%20b.wat.gz").unwrap();
+        assert_eq!(path.as_ref(), "crawl-data/a b.wat.gz");
+        for (address, part) in [
+            ("s3://bucket", "names no object"),
+            ("s3://bucket/", "names no object"),
+            ("s3:///x", "names no bucket"),
+            ("a/b.wat.gz", "not in a bucket"),
+            ("gs://bucket/x", "s3://"),
+        ] {
+            let error = bucket_object(address).unwrap_err().to_string();
+            assert!(error.contains(address) && error.contains(part), "{error}");
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Where a WAT file comes from: a path, an http(s) URL or an object in a bucket.
+
+mod bucket;
+mod error;
+mod retry;
+mod web;
+
+use std::{path::PathBuf, sync::Arc};
+
+use bytes::Bytes;
+use cah_fetch::Guard;
+use futures::{Stream, StreamExt, TryStreamExt, stream::BoxStream};
+use tokio::io::AsyncSeekExt;
+use tokio_util::io::ReaderStream;
+use url::Url;
+
+pub use self::error::SourceError;
+use self::{bucket::BucketFile, error::Result, retry::Retries, web::WebFile};
+
+/// Bytes that are read from a local file at a time.
+const CHUNK: usize = 256 << 10;
+
+/// A WAT file whose length is known and that can be read from any offset. Clones are the same file.
+#[derive(Clone, Debug)]
+pub struct WatSource {
+    location: Arc<str>,
+    place: Place,
+    length: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    File(PathBuf),
+    Web(WebFile),
+    Bucket(BucketFile),
+}
+
+impl WatSource {
+    /// Finds the file at `location`, wherever that is, and asks for its length in bytes. For
+    /// locations that this machine's user chose; see [`WatSource::open_leased`].
+    ///
+    /// What fails and may go well later is tried again for half a minute.
+    pub async fn open(location: &str) -> Result<Self> {
+        Self::open_within(location, None).await
+    }
+
+    /// As [`WatSource::open`], for a location that a tracker chose: files of this machine are not
+    /// read, and of http(s) only what `guard` lets pass, redirects included.
+    pub async fn open_leased(location: &str, guard: &Guard) -> Result<Self> {
+        Self::open_within(location, Some(guard)).await
+    }
+
+    pub(crate) async fn open_within(location: &str, guard: Option<&Guard>) -> Result<Self> {
+        let place = Place::parse(location, guard)?;
+        let mut retries = Retries::default();
+        let length = loop {
+            match place.length(location).await {
+                Ok(length) => break length,
+                Err(error) => retries.pause_after(error).await?,
+            }
+        };
+        Ok(Self {
+            location: location.into(),
+            place,
+            length,
+        })
+    }
+
+    /// What the file is called, as it was given.
+    pub fn location(&self) -> &str {
+        &self.location
+    }
+
+    /// The length of the file as it lies there, compressed or not, in bytes.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// The bytes from `start` to the end of the file.
+    ///
+    /// A transfer that breaks is taken up where it stopped; after a few failures without a byte
+    /// between them the stream ends with an error. A file that ends early is an error as well.
+    pub fn read_from(&self, start: u64) -> impl Stream<Item = Result<Bytes>> + Send + use<> {
+        let reading = Reading {
+            source: self.clone(),
+            position: start,
+            bytes: None,
+            retries: Retries::default(),
+        };
+        futures::stream::try_unfold(reading, |mut reading| async move {
+            Ok(reading.next().await?.map(|bytes| (bytes, reading)))
+        })
+    }
+
+    async fn bytes(&self, start: u64) -> Result<BoxStream<'static, Result<Bytes>>> {
+        let (location, length) = (self.location.clone(), self.length);
+        match &self.place {
+            Place::File(path) => file_bytes(path.clone(), location, start).await,
+            Place::Web(file) => file.bytes(&location, start, length).await,
+            Place::Bucket(file) => Ok(file.clone().bytes(location, start, length)),
+        }
+    }
+
+    /// The error of a transfer that ended before the file did.
+    fn ended_at(&self, position: u64) -> SourceError {
+        match self.place {
+            // What a file of this machine has lost does not come back.
+            Place::File(_) => SourceError::Changed(self.location.to_string()),
+            _ => {
+                let reason = format!("it ended after {position} of {} bytes", self.length);
+                SourceError::broken(&self.location, reason)
+            }
+        }
+    }
+}
+
+/// A transfer under way.
+struct Reading {
+    source: WatSource,
+    position: u64,
+    bytes: Option<BoxStream<'static, Result<Bytes>>>,
+    retries: Retries,
+}
+
+impl Reading {
+    async fn next(&mut self) -> Result<Option<Bytes>> {
+        while self.position < self.source.length {
+            match self.attempt().await {
+                Ok(bytes) => {
+                    self.position += bytes.len() as u64;
+                    self.retries.forget();
+                    return Ok(Some(bytes));
+                }
+                Err(error) => {
+                    self.bytes = None;
+                    self.retries.pause_after(error).await?;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    async fn attempt(&mut self) -> Result<Bytes> {
+        let bytes = match &mut self.bytes {
+            Some(bytes) => bytes,
+            none => none.insert(self.source.bytes(self.position).await?),
+        };
+        match bytes.next().await {
+            Some(bytes) => bytes,
+            None => Err(self.source.ended_at(self.position)),
+        }
+    }
+}
+
+impl Place {
+    fn parse(location: &str, guard: Option<&Guard>) -> Result<Self> {
+        match (Self::anywhere(location, guard)?, guard) {
+            (Place::File(_), Some(_)) => Err(SourceError::NotRemote(location.into())),
+            (place, _) => Ok(place),
+        }
+    }
+
+    fn anywhere(location: &str, guard: Option<&Guard>) -> Result<Self> {
+        let Some((scheme, _)) = location.split_once("://") else {
+            return Ok(Place::File(location.into()));
+        };
+        let bad = |reason: String| SourceError::BadUrl {
+            location: location.into(),
+            reason,
+        };
+        let url = || Url::parse(location).map_err(|error| bad(error.to_string()));
+        match scheme.to_ascii_lowercase().as_str() {
+            "http" | "https" => WebFile::new(url()?, guard)
+                .map(Place::Web)
+                .map_err(|error| SourceError::broken(location, error)),
+            "file" => url()?
+                .to_file_path()
+                .map(Place::File)
+                .map_err(|()| bad("a file URL is absolute, like file:///folder/file".into())),
+            "s3" | "s3a" => BucketFile::new(location).map(Place::Bucket),
+            _ => Err(SourceError::UnknownScheme(location.into())),
+        }
+    }
+
+    async fn length(&self, location: &str) -> Result<u64> {
+        match self {
+            Place::File(path) => file_length(path, location).await,
+            Place::Web(file) => file.length(location).await,
+            Place::Bucket(file) => file.length(location).await,
+        }
+    }
+}
+
+async fn file_length(path: &std::path::Path, location: &str) -> Result<u64> {
+    let metadata = tokio::fs::metadata(path).await;
+    let metadata = metadata.map_err(|error| file_error(location, &error))?;
+    match metadata.is_file() {
+        true => Ok(metadata.len()),
+        false => Err(SourceError::NotAFile(location.into())),
+    }
+}
+
+async fn file_bytes(
+    path: PathBuf,
+    location: Arc<str>,
+    start: u64,
+) -> Result<BoxStream<'static, Result<Bytes>>> {
+    let unreadable = move |error: std::io::Error| file_error(&location, &error);
+    let mut file = tokio::fs::File::open(path).await.map_err(&unreadable)?;
+    file.seek(std::io::SeekFrom::Start(start))
+        .await
+        .map_err(&unreadable)?;
+    Ok(ReaderStream::with_capacity(file, CHUNK)
+        .map_err(unreadable)
+        .boxed())
+}
+
+fn file_error(location: &str, error: &std::io::Error) -> SourceError {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => SourceError::NotFound(location.into()),
+        _ => SourceError::Unreadable {
+            location: location.into(),
+            reason: error.to_string(),
+        },
+    }
+}

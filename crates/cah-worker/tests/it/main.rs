@@ -1,0 +1,8 @@
+//! The worker on real files, servers and images.
+
+mod candidates;
+mod leased;
+mod pipeline;
+mod rival;
+mod sources;
+mod support;
