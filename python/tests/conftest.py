@@ -1,4 +1,5 @@
-"""Small real datasets for the readers' tests: in a folder, and behind an S3 server over HTTP."""
+"""What the tests share: the program, an S3 server over HTTP, and small real datasets in a folder
+and behind that server."""
 
 import json
 import os
@@ -44,6 +45,14 @@ class Server:
             "AWS_SECRET_ACCESS_KEY": "secret",
         }
 
+    def keys(self, prefix):
+        """The objects whose names begin so."""
+        listed = self.client.list_objects_v2(Bucket=BUCKET, Prefix=prefix)
+        return [entry["Key"] for entry in listed.get("Contents", [])]
+
+    def unfinished_uploads(self):
+        return self.client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
+
     @property
     def fsspec_options(self):
         return {"key": "user", "secret": "secret", "endpoint_url": self.endpoint}
@@ -84,6 +93,15 @@ class Dataset:
         root = self.root.removeprefix("s3://")
         found = self.filesystem.find(root)
         return sorted(path.removeprefix(root + "/") for path in found)
+
+
+def cah(*arguments, **environment):
+    """Runs the program, which has to succeed; returns what it printed."""
+    command = [os.environ["CAH_BIN"], *map(str, arguments)]
+    environment = {**os.environ, **environment}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
 
 
 @pytest.fixture(scope="session")

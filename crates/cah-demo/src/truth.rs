@@ -59,8 +59,10 @@ pub struct Score {
     pub right: u64,
     /// All that a perfect model keeps.
     pub wanted: u64,
-    /// Kept pairs in a language that the model does not read.
+    /// Kept pairs in a language that the model does not read, right or wrong.
     pub unreadable: u64,
+    /// The pairs in such languages that a perfect model keeps: what `wanted` leaves out.
+    pub unreadable_wanted: u64,
     /// Kept pairs that are no candidates at all; they count as wrong.
     pub unknown: u64,
     /// `right` ÷ `kept`; 1 where nothing was kept.
@@ -111,7 +113,7 @@ impl Truth {
                 Some(_) => tally.wrong += 1,
             }
         }
-        tally.score(self.wanted())
+        tally.score(self.wanted(true), self.wanted(false))
     }
 
     /// The first candidate of each pair: what comes after it is a duplicate.
@@ -125,10 +127,12 @@ impl Truth {
         pairs
     }
 
-    fn wanted(&self) -> u64 {
+    /// How many pairs a perfect model keeps of those that the demo's model can read, or cannot.
+    fn wanted(&self, readable: bool) -> u64 {
         self.candidates
             .iter()
-            .filter(|candidate| candidate.wanted == Outcome::Kept && candidate.is_readable())
+            .filter(|candidate| candidate.is_readable() == readable)
+            .filter(|candidate| candidate.wanted == Outcome::Kept)
             .count() as u64
     }
 }
@@ -142,7 +146,7 @@ struct Tally {
 }
 
 impl Tally {
-    fn score(self, wanted: u64) -> Score {
+    fn score(self, wanted: u64, unreadable_wanted: u64) -> Score {
         let kept = self.right + self.wrong + self.unknown;
         let share = |whole: u64| match whole {
             0 => 1.0,
@@ -153,6 +157,7 @@ impl Tally {
             right: self.right,
             wanted,
             unreadable: self.unreadable,
+            unreadable_wanted,
             unknown: self.unknown,
             precision: share(kept),
             recall: share(wanted),
@@ -213,6 +218,7 @@ mod tests {
         let score = score(&["a", "b", "e"]);
         assert_eq!((score.precision, score.recall), (1.0, 1.0));
         assert_eq!((score.kept, score.unreadable), (2, 1));
+        assert_eq!(score.unreadable_wanted, 1);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! What comes with the program: a toy model, and the language model.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use anyhow::{Context, Result};
 use cah_clip::{HubOptions, Model, ModelFiles, ModelSource};
-use cah_wat::LanguageDetector;
+use fasttext_pure_rs::FastText;
 
 /// The name of the model that is part of the program.
 pub(crate) const TINY_CLIP: &str = "tiny-clip";
@@ -44,7 +44,17 @@ fn tiny_clip() -> Result<ModelFiles> {
 }
 
 /// fastText's lid.176.ftz; see `assets/README.md` for its authors and licence.
-pub(crate) fn language_detector() -> Result<LanguageDetector> {
-    let model = include_bytes!("../../../assets/lid.176.ftz");
-    Ok(LanguageDetector::from_bytes(model)?)
+pub(crate) const LANGUAGE_MODEL: &[u8] = include_bytes!("../../../assets/lid.176.ftz");
+
+/// The languages that a fastText model tells apart and that have an ISO 639-1 code.
+pub(crate) fn languages(model: &[u8]) -> Result<BTreeSet<String>> {
+    let model = FastText::load_from_reader(model).context("the language model is none")?;
+    // Labels are found in answers only: this asks for more of them than any model has.
+    let answers = model.predict("any text", 10_000, 0.0)?;
+    let labels = answers.iter().map(|answer| answer.label.as_str());
+    let names = labels.filter_map(|label| label.strip_prefix("__label__"));
+    Ok(names
+        .filter(|name| name.len() == 2)
+        .map(String::from)
+        .collect())
 }

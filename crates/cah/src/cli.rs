@@ -3,13 +3,17 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::commands::{demo, run, tracker, wat, worker};
+use crate::{
+    commands::{demo, run, tracker, wat, worker},
+    display,
+};
 
 /// Turns Common Crawl into image–text datasets.
 ///
-/// A tracker leases shards of Common Crawl; workers download the images that a shard links to,
-/// keep those whose alternative text CLIP agrees with, and write them as webdataset, parquet and
-/// embeddings. `cah run` does the same alone on one machine.
+/// Common Crawl lists the links of its pages in WAT files. A tracker leases halves of them, called
+/// shards; workers download the images that a shard links to, keep those whose alternative text
+/// CLIP agrees with, and write them as webdataset, parquet and embeddings. `cah run` does the same
+/// alone on one machine.
 #[derive(Debug, Parser)]
 #[command(
     name = "cah",
@@ -25,28 +29,28 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 
-    /// What is logged on stderr, as `level` or `target=level,…`
+    /// What is logged on stderr: off, error, warn, info, debug or trace, and other levels for parts
+    /// of the program, as in `warn,cah_fetch=debug`
     #[arg(
         long,
         global = true,
         env = "CAH_LOG",
+        hide_env_values = true,
+        display_order = 900,
         default_value = "warn",
-        value_name = "FILTER"
+        value_name = "FILTER",
+        value_parser = display::log_filter
     )]
     pub(crate) log: String,
 }
 
+// What each is for stands at its arguments.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run the whole system on a small web of its own, and check the result against the truth
     Demo(demo::Args),
-    /// Turn WAT files into a dataset on this machine, without a tracker
     Run(run::Args),
-    /// Write the image links of WAT files to a parquet file, and stop there
     Wat(wat::Args),
-    /// Work on shards that a tracker leases
     Worker(worker::Args),
-    /// Serve a tracker, or fill it with jobs
     Tracker(tracker::Args),
 }
 
@@ -71,5 +75,22 @@ mod tests {
     #[test]
     fn flags_do_not_contradict_each_other() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_reads_like_one_product() {
+        let mut command = Cli::command().term_width(100);
+        command.build();
+        check_help("cah", &mut command);
+    }
+
+    /// Compares what `--help` of a command and of those below it says with what was read and found
+    /// good.
+    fn check_help(name: &str, command: &mut clap::Command) {
+        insta::assert_snapshot!(name, command.render_long_help());
+        let below = command.get_subcommands_mut();
+        for command in below.filter(|command| command.get_name() != "help") {
+            check_help(&format!("{name}-{}", command.get_name()), command);
+        }
     }
 }

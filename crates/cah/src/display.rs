@@ -1,25 +1,59 @@
 //! What a person sees: progress on stderr while it runs, errors in one line.
 
 use std::{
-    io::IsTerminal,
+    io::{self, ErrorKind, IsTerminal, Write},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
+use anyhow::{Context, Result};
 use cah_protocol::{Outcome, Shard};
 use cah_worker::{Observer, Progress, ShardReport};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
-/// Logs go to stderr; a filter that makes no sense falls back to warnings.
+/// Checks the value of `--log`. A word alone is a level here: to the library it would be a target
+/// of which everything is wanted, and a misspelt level would silence all others.
+pub(crate) fn log_filter(text: &str) -> Result<String, String> {
+    let is_level = |word: &str| word.trim().parse::<LevelFilter>().is_ok();
+    let is_word = |part: &&str| !part.contains(['=', '[', ']']);
+    let misspelt = text.split(',').filter(is_word).find(|word| !is_level(word));
+    match (misspelt, EnvFilter::try_new(text)) {
+        (Some(word), _) => Err(format!(
+            "`{word}` is no level; use off, error, warn, info, debug or trace"
+        )),
+        (None, Err(error)) => Err(error.to_string()),
+        (None, Ok(_)) => Ok(text.to_owned()),
+    }
+}
+
+/// Lets logs go to stderr, by a filter that [`log_filter`] found right.
 pub(crate) fn init_logs(filter: &str) {
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_env_filter(EnvFilter::new(filter))
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .log_internal_errors(false)
         .without_time()
         .init();
+}
+
+/// Prints to stdout. Whoever reads there may have seen enough, as in `cah wat … | head`: that is
+/// no failure, and the rest of the work is done as if all had been read.
+pub(crate) fn print(text: &str) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    let printed = stdout.write_all(text.as_bytes());
+    match printed.and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to the standard output")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Tells something on stderr; where nobody reads there, nobody needs to know.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// Prints why the command failed: one line, with the causes that it does not tell itself.
@@ -32,18 +66,19 @@ pub(crate) fn error(error: &anyhow::Error) {
             line = format!("{line}{separator}{text}");
         }
     }
-    eprintln!("error: {}", line.replace('\n', " "));
+    note(&format!("error: {}", line.replace('\n', " ")));
 }
 
 /// Bars on a terminal, a line for each finished shard elsewhere. Clones are the same display.
 #[derive(Clone)]
 pub(crate) struct Display {
     bars: MultiProgress,
-    shards: ProgressBar,
+    /// Over all shards, or all files.
+    all: ProgressBar,
     current: Arc<Mutex<Option<Watch>>>,
 }
 
-/// The shard under way: its bar, and the task that keeps the bar up to date.
+/// The shard or file under way: its bar, and the task that keeps the bar up to date.
 struct Watch {
     bar: ProgressBar,
     refresh: tokio::task::JoinHandle<()>,
@@ -59,17 +94,29 @@ impl Drop for Watch {
 impl Display {
     /// A display for `shards` shards, where their number is known.
     pub(crate) fn new(shards: Option<u64>) -> Self {
+        Self::over("shards", shards)
+    }
+
+    /// A display for files that are [read](Self::reading) one after the other.
+    pub(crate) fn of_files(files: u64) -> Self {
+        Self::over("files", Some(files))
+    }
+
+    fn over(things: &'static str, count: Option<u64>) -> Self {
         let bars = MultiProgress::new();
-        let bar = match shards {
-            Some(count) => ProgressBar::new(count)
-                .with_style(style("shards   {wide_bar} {pos}/{len} [{elapsed_precise}]")),
-            None => ProgressBar::no_length().with_style(style("{pos} shards [{elapsed_precise}]")),
+        let bar = match count {
+            Some(count) => ProgressBar::new(count).with_style(style(
+                "{prefix:8} {wide_bar} {pos}/{len} [{elapsed_precise}]",
+            )),
+            None => {
+                ProgressBar::no_length().with_style(style("{pos} {prefix} [{elapsed_precise}]"))
+            }
         };
-        let shards = bars.add(bar);
-        shards.enable_steady_tick(Duration::from_secs(1));
+        let all = bars.add(bar.with_prefix(things));
+        all.enable_steady_tick(Duration::from_secs(1));
         Self {
             bars,
-            shards,
+            all,
             current: Arc::default(),
         }
     }
@@ -77,7 +124,7 @@ impl Display {
     /// Writes a line that stays.
     pub(crate) fn line(&self, text: &str) {
         if self.bars.is_hidden() {
-            eprintln!("{text}");
+            note(text);
         } else {
             // A terminal that went away has nobody who reads.
             let _ = self.bars.println(text);
@@ -87,17 +134,20 @@ impl Display {
     /// Takes the bars away, so that what follows stands alone.
     pub(crate) fn clear(&self) {
         self.watch(None);
-        self.shards.finish_and_clear();
+        self.all.finish_and_clear();
     }
 
-    /// A bar over one WAT file that is read.
+    /// A bar over one WAT file that is read. The one before it is done.
     pub(crate) fn reading(&self, name: &str) -> Progress {
         let progress = Progress::default();
-        self.watch(Some((file_name(name).to_owned(), progress.clone())));
+        if self.watch(Some((file_name(name).to_owned(), progress.clone()))) {
+            self.all.inc(1);
+        }
         progress
     }
 
-    fn watch(&self, what: Option<(String, Progress)>) {
+    /// Exchanges what is under way; tells whether anything was.
+    fn watch(&self, what: Option<(String, Progress)>) -> bool {
         let watch = what.map(|(name, progress)| {
             let bar = ProgressBar::new(1)
                 .with_style(style("{prefix} {bar:20} {bytes}/{total_bytes}  {msg}"))
@@ -106,10 +156,11 @@ impl Display {
             let refresh = tokio::spawn(refresh(bar.clone(), progress));
             Watch { bar, refresh }
         });
-        *self
+        let mut current = self
             .current
             .lock()
-            .expect("nobody panics while exchanging the bar") = watch;
+            .expect("nobody panics while exchanging the bar");
+        std::mem::replace(&mut *current, watch).is_some()
     }
 }
 
@@ -135,7 +186,7 @@ impl Observer for Display {
 
     fn finished(&self, report: &ShardReport) {
         self.watch(None);
-        self.shards.inc(1);
+        self.all.inc(1);
         self.line(&shard_line(report));
     }
 }
@@ -158,4 +209,36 @@ fn style(template: &str) -> ProgressStyle {
 
 fn file_name(location: &str) -> &str {
     location.rsplit('/').next().unwrap_or(location)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn files_are_counted_one_by_one() {
+        let display = Display::of_files(3);
+        for (done, name) in ["a.wat", "b.wat", "c.wat"].iter().enumerate() {
+            drop(display.reading(name));
+            assert_eq!(display.all.position(), done as u64);
+        }
+        display.clear();
+        assert_eq!(display.all.length(), Some(3));
+    }
+
+    #[test]
+    fn filters_are_levels_and_targets_with_levels() {
+        for right in [
+            "warn",
+            "INFO",
+            "off",
+            "info,cah_fetch=debug",
+            "cah=trace,error",
+        ] {
+            assert_eq!(log_filter(right).as_deref(), Ok(right));
+        }
+        for wrong in ["wran", "cah_fetch", "info,loud", "cah=wran", "cah==info"] {
+            assert!(log_filter(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -1,22 +1,31 @@
 //! Flags that several commands share, and the settings that they become.
 
-use std::{collections::BTreeSet, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow, collections::BTreeSet, net::IpAddr, ops::RangeInclusive, path::PathBuf, sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 use cah_clip::{ImageMode, Limits, SafetyList};
 use cah_fetch::OptOuts;
-use cah_wat::{LanguageDetector, Rule, Rules};
+use cah_wat::{LanguageDetector, Rule, Rules, UNDETERMINED};
 use cah_worker::{Pipeline, PipelineConfig, UnsafePolicy};
-use clap::{Args, ValueEnum};
+use clap::{
+    Args, ValueEnum,
+    builder::{PossibleValuesParser, RangedU64ValueParser, TypedValueParser},
+};
 
 use crate::assets;
+
+/// Seconds of a day, the longest time that the downloader takes for anything.
+const DAY: u64 = 86_400;
 
 /// How shards become pairs.
 #[derive(Debug, Args)]
 pub(crate) struct PipelineArgs {
     /// The CLIP model: a folder in the layout of Hugging Face, `hf:ORG/NAME` to download one, or
     /// `tiny-clip`, a toy that comes with this program
-    #[arg(long, env = "CAH_MODEL", value_name = "MODEL")]
+    #[arg(long, env = "CAH_MODEL", hide_env_values = true, value_name = "MODEL")]
     pub(crate) model: String,
 
     #[command(flatten)]
@@ -37,8 +46,9 @@ pub(crate) struct TuningArgs {
     #[arg(long, value_name = "COSINE", value_parser = cosine, allow_negative_numbers = true)]
     similarity_threshold: Option<f32>,
 
-    /// How images are stored: keep_ratio:384, center_crop:N, border:N, keep_ratio_largest:N, no,
-    /// original, or none
+    /// How images are stored: keep_ratio:N (the shorter side becomes N, if it is longer),
+    /// keep_ratio_largest:N (the longer side), center_crop:N, border:N, no (in their own size),
+    /// original (as downloaded) or none
     #[arg(long, default_value_t, value_name = "MODE", alias = "resize-mode")]
     images: ImageMode,
 
@@ -55,11 +65,11 @@ pub(crate) struct TuningArgs {
     safety_list: Option<PathBuf>,
 
     /// Images and texts that the model takes at a time
-    #[arg(long, default_value_t = 32, value_name = "N", value_parser = at_least_one)]
+    #[arg(long, default_value_t = 32, value_name = "N", value_parser = count(1..=4096))]
     batch_size: usize,
 
     /// Threads for decoding and embedding [default: one a core]
-    #[arg(long, value_name = "N", value_parser = at_least_one, alias = "processes-count")]
+    #[arg(long, value_name = "N", value_parser = count(1..=1024), alias = "processes-count")]
     threads: Option<usize>,
 }
 
@@ -67,12 +77,13 @@ pub(crate) struct TuningArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Candidates")]
 pub(crate) struct RuleArgs {
-    /// Keep only texts in these languages, as ISO 639-1 codes: en,de
+    /// Keep only texts in these languages, by their ISO 639-1 codes: en,de; `und` stands for those
+    /// whose language is not clear
     #[arg(long, value_name = "CODES", value_delimiter = ',')]
     languages: Vec<String>,
 
     /// Switch a rule off; may be given several times
-    #[arg(long, value_name = "RULE")]
+    #[arg(long, value_name = "RULE", value_parser = rule())]
     no_rule: Vec<Rule>,
 
     /// The fewest characters of a text
@@ -90,34 +101,71 @@ pub(crate) struct RuleArgs {
 #[command(next_help_heading = "Downloads")]
 pub(crate) struct FetchArgs {
     /// Requests in flight at once
-    #[arg(long, default_value_t = defaults().in_flight, value_name = "N", alias = "thread-count")]
+    #[arg(
+        long,
+        default_value_t = defaults().in_flight,
+        value_name = "N",
+        value_parser = count(1..=65_536),
+        alias = "thread-count"
+    )]
     in_flight: usize,
 
     /// Requests in flight at once at one host
-    #[arg(long, default_value_t = defaults().per_host, value_name = "N")]
+    #[arg(
+        long,
+        default_value_t = defaults().per_host,
+        value_name = "N",
+        value_parser = count(1..=65_536)
+    )]
     per_host: usize,
 
     /// Milliseconds between two requests at one host
-    #[arg(long, default_value_t = defaults().host_delay.as_millis() as u64, value_name = "MS")]
+    #[arg(
+        long,
+        default_value_t = defaults().host_delay.as_millis() as u64,
+        value_name = "MS",
+        value_parser = clap::value_parser!(u64).range(..=1000 * DAY)
+    )]
     host_delay: u64,
 
     /// Seconds for an image, from the connection to the last byte
-    #[arg(long, default_value_t = defaults().deadline.as_secs(), value_name = "SECONDS")]
+    #[arg(
+        long,
+        default_value_t = defaults().deadline.as_secs(),
+        value_name = "SECONDS",
+        value_parser = clap::value_parser!(u64).range(1..=DAY)
+    )]
     timeout: u64,
 
     /// How often a request that failed is tried again where that can help
-    #[arg(long, default_value_t = defaults().retries, value_name = "N")]
+    #[arg(
+        long,
+        default_value_t = defaults().retries,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(..=100)
+    )]
     retries: u32,
 
     /// The longest image file, in bytes
-    #[arg(long, default_value_t = defaults().max_bytes, value_name = "BYTES")]
+    #[arg(
+        long,
+        default_value_t = defaults().max_bytes,
+        value_name = "BYTES",
+        value_parser = count(1..=1 << 40)
+    )]
     max_image_bytes: usize,
 
     /// A URL or mailto address under which site owners reach you; it stands in the User-Agent
-    #[arg(long, env = "CAH_CONTACT", default_value_t = defaults().contact, value_name = "URL")]
+    #[arg(
+        long,
+        env = "CAH_CONTACT",
+        hide_env_values = true,
+        default_value_t = defaults().contact,
+        value_name = "URL"
+    )]
     contact: String,
 
-    /// Do not honour one opt-out: noai, noimageai, noindex, noimageindex or tdm-reservation
+    /// Do not honour an opt-out; may be given several times
     #[arg(long, value_name = "NAME")]
     ignore_opt_out: Vec<OptOutName>,
 
@@ -143,12 +191,14 @@ fn defaults() -> cah_fetch::Config {
     cah_fetch::Config::default()
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("give at least 1".into()),
-        Ok(number) => Ok(number),
-        Err(_) => Err("this is not a whole number".into()),
-    }
+/// A number of things, within limits.
+fn count(limits: RangeInclusive<u64>) -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(limits)
+}
+
+/// A rule, by one of the names that help lists.
+fn rule() -> impl TypedValueParser<Value = Rule> {
+    PossibleValuesParser::new(Rule::all().map(Rule::name)).try_map(|name| name.parse::<Rule>())
 }
 
 fn cosine(text: &str) -> Result<f32, String> {
@@ -208,31 +258,50 @@ impl TuningArgs {
 impl RuleArgs {
     /// The rules over links, with the language model that they ask.
     pub(crate) fn rules(&self) -> Result<Rules> {
-        let detector = self.detector()?;
-        if detector.is_none() && !self.languages.is_empty() {
-            bail!("--languages needs a language model; leave `--language-model none` out");
-        }
-        let languages: BTreeSet<_> = self.languages.iter().cloned().collect();
+        let model = self.language_model()?;
+        let languages = self.languages(model.as_deref())?;
+        let detector = model.as_deref().map(LanguageDetector::from_bytes);
         Ok(Rules {
             off: self.no_rule.iter().copied().collect(),
             min_text_chars: self.min_text_length,
-            detector: detector.map(Arc::new),
+            detector: detector.transpose()?.map(Arc::new),
             languages: (!languages.is_empty()).then_some(languages),
             ..Rules::default()
         })
     }
 
-    fn detector(&self) -> Result<Option<LanguageDetector>> {
+    fn language_model(&self) -> Result<Option<Cow<'static, [u8]>>> {
         match self.language_model.as_deref() {
-            None => Ok(Some(assets::language_detector()?)),
+            None => Ok(Some(assets::LANGUAGE_MODEL.into())),
             Some(path) if path.as_os_str() == "none" => Ok(None),
             Some(path) => {
                 let model = std::fs::read(path).with_context(|| {
                     format!("cannot read the language model {}", path.display())
                 })?;
-                Ok(Some(LanguageDetector::from_bytes(&model)?))
+                Ok(Some(model.into()))
             }
         }
+    }
+
+    /// The languages that are wanted, each of which the model can tell.
+    fn languages(&self, model: Option<&[u8]>) -> Result<BTreeSet<String>> {
+        if self.languages.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let Some(model) = model else {
+            bail!("--languages needs a language model; leave `--language-model none` out");
+        };
+        let known = assets::languages(model)?;
+        let codes = self.languages.iter().map(|code| code.trim().to_lowercase());
+        codes
+            .map(|code| match code == UNDETERMINED || known.contains(&code) {
+                true => Ok(code),
+                false => bail!(
+                    "--languages: `{code}` is no language that the model knows; give ISO 639-1 \
+                     codes such as en,de"
+                ),
+            })
+            .collect()
     }
 }
 

@@ -1,347 +1,271 @@
 //! What is wrong is named in one line that says how to mend it; nothing is left half-written.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-use crate::harness::{cah, fail, sqlite};
+use tempfile::TempDir;
 
-struct Case {
-    arguments: Vec<String>,
-    says: &'static [&'static str],
+use crate::harness::{cah, fail, files_below, manifests, run, sqlite, succeed, wats, web};
+
+/// Whatever is wrong in a command, it is not this.
+const RUN: &str = "run a.wat --out o --model m";
+
+/// Runs `cah` with arguments as they are typed; it has to fail with one line that says all this.
+fn refused(arguments: &str, says: &[&str]) {
+    says_in_one_line(cah().args(arguments.split_whitespace()), says);
 }
 
-fn case<const N: usize, const M: usize>(
-    arguments: [&str; N],
-    says: &'static [&'static str; M],
-) -> Case {
-    Case {
-        arguments: arguments.map(String::from).into(),
-        says,
+fn says_in_one_line(command: &mut Command, says: &[&str]) {
+    let error = fail(command);
+    // Shards that were finished before are no part of the message.
+    let is_progress = |line: &&str| line.is_empty() || line.starts_with("shard ");
+    let lines: Vec<_> = error.lines().filter(|line| !is_progress(line)).collect();
+    assert_eq!(lines.len(), 1, "{command:?} prints\n{error}");
+    assert!(lines[0].starts_with("error: "), "{error}");
+    for part in says {
+        assert!(
+            lines[0].contains(part),
+            "{command:?} does not say `{part}`:\n{error}"
+        );
     }
 }
 
-fn check(cases: impl IntoIterator<Item = Case>) {
-    for Case { arguments, says } in cases {
-        let error = fail(cah().args(&arguments));
-        // Shards that were finished before are no part of the message.
-        let is_progress = |line: &&str| line.is_empty() || line.starts_with("shard ");
-        let lines: Vec<_> = error.lines().filter(|line| !is_progress(line)).collect();
-        assert_eq!(lines.len(), 1, "{arguments:?} prints\n{error}");
-        assert!(lines[0].starts_with("error: "), "{error}");
-        for part in says {
-            assert!(
-                error.contains(part),
-                "{arguments:?} does not say `{part}`:\n{error}"
-            );
-        }
-    }
+/// As [`refused`] for arguments that the command's parser refuses, which also says where help is.
+fn misused(arguments: &str, says: &str) {
+    let error = fail(cah().args(arguments.split_whitespace()));
+    assert!(error.starts_with("error: "), "{arguments}\n{error}");
+    assert!(
+        error.contains(says),
+        "{arguments} does not say `{says}`:\n{error}"
+    );
 }
 
-fn write(folder: &Path, name: &str, bytes: &[u8]) -> String {
-    let path = folder.join(name);
-    std::fs::write(&path, bytes).unwrap();
-    path.display().to_string()
-}
+/// A folder for what a test needs.
+struct Folder(TempDir);
 
-fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        match entry.file_type().unwrap().is_dir() {
-            true => files.extend(files_below(&entry.path())),
-            false => files.push(entry.path()),
-        }
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
     }
-    files
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// The path as it is typed.
+    fn name(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> String {
+        std::fs::write(self.path(name), bytes).unwrap();
+        self.name(name)
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wat_files_that_are_none() {
-    let folder = tempfile::tempdir().unwrap();
-    let here = folder.path();
-    let web = crate::harness::web(10).await;
-    let gz = reqwest::get(&crate::harness::wats(&web)[0])
-        .await
-        .unwrap()
-        .bytes()
-        .await
-        .unwrap();
-    let truncated = write(here, "truncated.wat.gz", &gz[..gz.len() - 100]);
-    let page = write(here, "page.wat.gz", b"<html>not found</html>");
-    let empty = write(here, "empty.wat.gz", b"");
-    let missing = here.join("missing.wat.gz").display().to_string();
+    let folder = Folder::new();
+    let web = web(10).await;
+    let gz = reqwest::get(&wats(&web)[0]).await.unwrap();
+    let gz = gz.bytes().await.unwrap();
+    let truncated = folder.write("truncated.wat.gz", &gz[..gz.len() - 100]);
+    let page = folder.write("page.wat.gz", b"<html>not found</html>");
+    let empty = folder.write("empty.wat.gz", b"");
+    let missing = folder.name("missing.wat.gz");
     let gone = format!("{}nothing/here.wat.gz", web.base_url());
-    let out = here.join("out");
-    let o = out.to_str().unwrap();
-    let run = |wat: &str| ["run", wat, "--out", o, "--model", "tiny-clip"].map(String::from);
-    let of = |wat: &str, says: &'static [&'static str]| Case {
-        arguments: run(wat).into(),
-        says,
+    let out = folder.path("out");
+    let run = |wat: &str, says: &[&str]| {
+        let out = out.display();
+        refused(&format!("run {wat} --out {out} --model tiny-clip"), says);
     };
-    check([
-        of(&missing, &["missing.wat.gz", "no WAT file"]),
-        of(&gone, &["here.wat.gz", "no WAT file"]),
-        of(&page, &["page.wat.gz", "HTML"]),
-        of(&empty, &["empty.wat.gz", "empty"]),
-        of(here.to_str().unwrap(), &["not a file"]),
-        of("gopher://host/x.wat.gz", &["gopher", "http"]),
-        // The last one: its first half is whole, and stays.
-        of(&truncated, &["truncated.wat.gz", "download it again"]),
-    ]);
-    let written = files_below(&out);
-    let manifests = written
-        .iter()
-        .filter(|path| path.parent().unwrap().ends_with("stats"));
-    // The first half of a truncated file may be whole; nothing else may look complete.
-    assert!(manifests.count() <= 1, "{written:?}");
+    run(&missing, &["missing.wat.gz", "no WAT file"]);
+    run(&gone, &["here.wat.gz", "no WAT file"]);
+    run(&page, &["page.wat.gz", "HTML"]);
+    run(&empty, &["empty.wat.gz", "empty"]);
+    run(&folder.name(""), &["not a file"]);
+    run("gopher://host/x.wat.gz", &["gopher", "http"]);
+    // The last one: its first half is whole, and stays.
+    run(&truncated, &["truncated.wat.gz", "download it again"]);
+    let written = files_below(&out.join("stats"));
+    assert!(written.len() <= 1, "{written:?}");
 
-    let table = here.join("candidates.parquet");
-    let t = table.to_str().unwrap();
+    let table = folder.path("candidates.parquet");
     for wat in [&missing, &page, &empty, &truncated] {
-        fail(cah().args(["wat", wat, "-o", t]));
+        fail(cah().args(["wat", wat, "-o"]).arg(&table));
         assert!(!table.exists(), "{wat} left a table behind");
     }
 }
 
 #[test]
 fn models_that_are_none() {
-    let folder = tempfile::tempdir().unwrap();
-    let here = folder.path();
-    let out = here.join("out");
-    let o = out.to_str().unwrap();
-    let wat = write(here, "a.wat", b"WARC/1.0\r\n");
-    let missing = here.join("no-model").display().to_string();
-    let empty = here.join("empty-model");
-    std::fs::create_dir(&empty).unwrap();
-    let weightless = here.join("weightless");
+    let folder = Folder::new();
+    let wat = folder.write("a.wat", b"WARC/1.0\r\n");
+    let run = |model: &str, says: &str| {
+        let out = folder.name("out");
+        refused(&format!("run {wat} --out {out} --model {model}"), &[says]);
+    };
+    run(&folder.name("no-model"), "no-model");
+    std::fs::create_dir(folder.path("empty")).unwrap();
+    run(&folder.name("empty"), "config.json");
+    let weightless = folder.path("weightless");
     std::fs::create_dir(&weightless).unwrap();
     let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tiny-clip");
-    for file in [
-        "config.json",
-        "vocab.json",
-        "merges.txt",
-        "preprocessor_config.json",
-    ] {
+    for file in "config.json vocab.json merges.txt preprocessor_config.json".split(' ') {
         std::fs::copy(tiny.join(file), weightless.join(file)).unwrap();
     }
-    let run = |model: &str, says: &'static [&'static str]| Case {
-        arguments: ["run", &wat, "--out", o, "--model", model]
-            .map(String::from)
-            .into(),
-        says,
-    };
-    check([
-        run(&missing, &["no-model"]),
-        run(empty.to_str().unwrap(), &["config.json"]),
-        run(weightless.to_str().unwrap(), &["model.safetensors"]),
-        run("hf:", &["hf:"]),
-    ]);
+    run(&folder.name("weightless"), "model.safetensors");
+    run("hf:", "hf:");
 }
 
 #[test]
 fn places_that_cannot_be_written() {
-    let folder = tempfile::tempdir().unwrap();
-    let here = folder.path();
-    let file = write(here, "a-file", b"x");
-    let inside = format!("{file}/out");
-    check([
-        case(
-            ["run", "a.wat", "--out", &inside, "--model", "tiny-clip"],
-            &["a-file"],
-        ),
-        case(
-            [
-                "run",
-                "a.wat",
-                "--out",
-                "gs://bucket/x",
-                "--model",
-                "tiny-clip",
-            ],
-            &["gs://bucket/x", "s3://"],
-        ),
-        case(["wat", "a.wat", "-o", &inside], &["a-file"]),
-        case(["demo", "--out", &inside], &["a-file"]),
-    ]);
+    let folder = Folder::new();
+    let file = folder.write("a-file", b"x");
+    let run = |out: &str| format!("run a.wat --out {out} --model tiny-clip");
+    refused(&run(&format!("{file}/out")), &["a-file"]);
+    refused(&run("gs://bucket/x"), &["gs://bucket/x", "s3://"]);
+    refused(&format!("wat a.wat -o {file}/out"), &["a-file"]);
+    refused(&format!("demo --out {file}/out"), &["a-file"]);
+
+    // What is there and is no file is not replaced by one.
+    let device = folder.path("device");
+    std::os::unix::fs::symlink("/dev/null", &device).unwrap();
+    let (here, device) = (folder.name(""), device.display());
+    refused(&format!("wat a.wat -o {device}"), &["device", "no file"]);
+    refused(&format!("wat a.wat -o {here}"), &["no file"]);
+}
+
+/// Found at once: at the end of a long run it would be too late.
+#[test]
+fn tables_that_cannot_be_written() {
+    let folder = Folder::new();
+    let file = folder.write("a-file", b"x");
+    let out = folder.name("out");
+    let run = format!("run a.wat --out {out} --model tiny-clip");
+    for json in [
+        format!("{file}/t.json"),
+        folder.name("no/t.json"),
+        folder.name(""),
+    ] {
+        refused(
+            &format!("{run} --json {json}"),
+            &[json.trim_end_matches('/')],
+        );
+        refused(&format!("demo --out {out} --json {json}"), &["the table"]);
+    }
+    // Whatever else goes wrong, what was there stays.
+    refused(&format!("{run} --json {file}"), &["a.wat"]);
+    assert_eq!(std::fs::read(&file).unwrap(), b"x");
+    refused(
+        &format!("{run} --json {}", folder.name("t.json")),
+        &["a.wat"],
+    );
+    assert!(!folder.path("t.json").exists());
+    assert_eq!(files_below(folder.0.path()), [folder.path("a-file")]);
+}
+
+/// The command on a disk that takes files of a kilobyte only: what it writes more fails, as on a
+/// full one.
+fn on_a_full_disk(command: &Command) -> Command {
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", "trap '' XFSZ; ulimit -f 2; exec \"$0\" \"$@\""])
+        .arg(command.get_program())
+        .args(command.get_args());
+    limited
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn full_disks() {
+    let folder = Folder::new();
+    let web = web(10).await;
+    let (wats, out) = (&wats(&web)[..1], folder.path("out"));
+    let mut wat = cah();
+    wat.arg("wat")
+        .args(wats)
+        .arg("-o")
+        .arg(folder.path("c.parquet"));
+    says_in_one_line(&mut on_a_full_disk(&wat), &["c.parquet", "too large"]);
+    assert!(files_below(folder.0.path()).is_empty());
+
+    let mut command = run(&web, wats, &out, &["--timeout=2"]);
+    says_in_one_line(&mut on_a_full_disk(&command), &["out/", "too large"]);
+    assert!(files_below(&out).is_empty(), "{:?}", files_below(&out));
+    // Once there is room, nothing of that is in the way.
+    succeed(&mut command);
+    assert_eq!(manifests(&out).await.len(), 2);
 }
 
 #[test]
 fn trackers_and_lists_that_are_none() {
-    let folder = tempfile::tempdir().unwrap();
-    let here = folder.path();
-    let store = sqlite(&here.join("t.db"));
-    let list = write(
-        here,
-        "wat.paths",
-        b"crawl-data/a.warc.wat.gz\nnot a path\0\n",
-    );
-    let nothing = here.join("no.paths").display().to_string();
+    let folder = Folder::new();
+    let store = sqlite(&folder.path("t.db"));
+    let list = folder.write("wat.paths", b"crawl-data/a.warc.wat.gz\nnot a path\0\n");
+    let import = |list: &str| format!("tracker import --store {store} --wat-paths {list}");
+    refused(&import(&folder.name("no.paths")), &["no.paths"]);
+    refused(&import(&list), &["line 2"]);
+
+    let serve =
+        |store: &str, address: &str| format!("tracker serve --store {store} --listen {address}");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let out = here.join("out").display().to_string();
-    check([
-        case(
-            [
-                "tracker",
-                "import",
-                "--store",
-                &store,
-                "--wat-paths",
-                &nothing,
-            ],
-            &["no.paths"],
-        ),
-        case(
-            ["tracker", "import", "--store", &store, "--wat-paths", &list],
-            &["line 2"],
-        ),
-        case(
-            [
-                "tracker",
-                "serve",
-                "--store",
-                "mysql://x",
-                "--listen",
-                "127.0.0.1:0",
-            ],
-            &["mysql", "sqlite:"],
-        ),
-        case(
-            ["tracker", "serve", "--store", &store, "--listen", &address],
-            &["taken"],
-        ),
-        case(
-            [
-                "worker",
-                "--tracker",
-                "nowhere",
-                "--out",
-                &out,
-                "--model",
-                "tiny-clip",
-            ],
-            &["nowhere", "http://"],
-        ),
-        case(
-            [
-                "worker",
-                "--tracker",
-                "http://127.0.0.1:1",
-                "--type",
-                "gpu",
-                "--out",
-                &out,
-                "--model",
-                "tiny-clip",
-            ],
-            &["hybrid"],
-        ),
-    ]);
+    refused(&serve("mysql://x", "127.0.0.1:0"), &["mysql", "sqlite:"]);
+    refused(&serve(&store, &address), &["taken"]);
+
+    let out = folder.name("out");
+    let worker =
+        |tracker: &str| format!("worker --tracker {tracker} --out {out} --model tiny-clip");
+    refused(&worker("nowhere"), &["nowhere", "http://"]);
+    let nobody = worker("http://127.0.0.1:1");
+    refused(&format!("{nobody} --type gpu"), &["hybrid"]);
+    refused(&format!("{nobody} --connect-timeout 0"), &["127.0.0.1:1"]);
 }
 
 #[test]
 fn flags_that_make_no_sense() {
-    for (arguments, says) in [
-        (vec!["run"], "required"),
-        (vec!["frobnicate"], "unrecognized"),
-        (
-            vec![
-                "run", "a.wat", "--out", "o", "--model", "m", "--images", "huge",
-            ],
-            "huge",
-        ),
-        (
-            vec![
-                "run",
-                "a.wat",
-                "--out",
-                "o",
-                "--model",
-                "m",
-                "--similarity-threshold",
-                "7",
-            ],
-            "between -1 and 1",
-        ),
-        (
-            vec![
-                "run",
-                "a.wat",
-                "--out",
-                "o",
-                "--model",
-                "m",
-                "--batch-size",
-                "0",
-            ],
-            "at least 1",
-        ),
-        (
-            vec![
-                "run",
-                "a.wat",
-                "--out",
-                "o",
-                "--model",
-                "m",
-                "--no-rule",
-                "kindness",
-            ],
-            "kindness",
-        ),
-        (
-            vec![
-                "run",
-                "a.wat",
-                "--out",
-                "o",
-                "--model",
-                "m",
-                "--host",
-                "images.test",
-            ],
-            "name and its address",
-        ),
-        (
-            vec![
-                "wat",
-                "a.wat",
-                "-o",
-                "x.parquet",
-                "--document-type",
-                "smell",
-            ],
-            "smell",
-        ),
-        (
-            vec![
-                "worker",
-                "--tracker",
-                "http://h",
-                "--out",
-                "o",
-                "--model",
-                "m",
-                "--type",
-                "tpu",
-            ],
-            "HYBRID",
-        ),
-        (
-            vec![
-                "tracker",
-                "serve",
-                "--store",
-                "sqlite:x",
-                "--listen",
-                "somewhere",
-            ],
-            "somewhere",
-        ),
+    misused("run", "required");
+    misused("frobnicate", "unrecognized");
+    misused("demo --log wran", "`wran` is no level");
+    for (flag, says) in [
+        ("--images huge", "huge"),
+        ("--similarity-threshold 7", "between -1 and 1"),
+        ("--batch-size 0", "1..=4096"),
+        ("--batch-size 5000", "--batch-size"),
+        ("--threads 0", "--threads"),
+        ("--in-flight 0", "--in-flight"),
+        ("--per-host 0", "--per-host"),
+        ("--max-image-bytes 0", "--max-image-bytes"),
+        ("--timeout 0", "--timeout"),
+        ("--timeout 100000", "--timeout"),
+        ("--no-rule kindness", "kindness"),
+        ("--host images.test", "name and its address"),
+        ("--ignore-opt-out nothing", "tdm-reservation"),
     ] {
-        let error = fail(cah().args(&arguments));
-        assert!(error.starts_with("error: "), "{arguments:?}\n{error}");
-        assert!(
-            error.contains(says),
-            "{arguments:?} does not say `{says}`:\n{error}"
-        );
+        misused(&format!("{RUN} {flag}"), says);
+    }
+    misused("wat a.wat -o x.parquet --document-type smell", "smell");
+    misused(
+        "worker --tracker http://h --out o --model m --type tpu",
+        "hybrid",
+    );
+    misused(
+        "tracker serve --store sqlite:x --listen somewhere",
+        "somewhere",
+    );
+}
+
+#[test]
+fn languages_that_nobody_knows() {
+    let wat = "wat a.wat -o x.parquet --languages";
+    for languages in ["klingon", "en,xx", "eng", ""] {
+        refused(&format!("{wat}={languages}"), &["--languages", "en,de"]);
+    }
+    refused(&format!("{wat}=en --language-model none"), &["--languages"]);
+    // These are known; what is wrong is the file.
+    for languages in ["EN", "en,De", "und"] {
+        refused(&format!("{wat}={languages}"), &["a.wat", "no WAT file"]);
     }
 }

@@ -1,21 +1,35 @@
 //! `cah demo`: the README's first command.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use cah_protocol::{Outcome, Phase};
 
-use crate::harness::{cah, content, fail, manifests, succeed};
+use crate::harness::{Process, cah, content, fail, files_below, manifests, succeed, until};
+
+/// The demo with a folder of its own for temporary files.
+fn demo(temporary: &Path, out: &Path) -> Command {
+    std::fs::create_dir_all(temporary).unwrap();
+    let mut command = cah();
+    command.arg("demo").arg("--out").arg(out);
+    command.env("TMPDIR", temporary);
+    command
+}
+
+fn assert_empty(folder: &Path) {
+    let left: Vec<_> = std::fs::read_dir(folder).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
 
 #[tokio::test]
 async fn the_demo_finds_the_truth() {
     let folder = tempfile::tempdir().unwrap();
     let (out, json) = (folder.path().join("out"), folder.path().join("table.json"));
-    let printed =
-        succeed(
-            cah()
-                .arg("demo")
-                .args([Path::new("--out"), &out, Path::new("--json"), &json]),
-        );
+    let temporary = folder.path().join("temporary");
+    let printed = succeed(demo(&temporary, &out).arg("--json").arg(&json));
+    assert_empty(&temporary);
     let table: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
 
     // The table is for people and for scripts, and the same in both.
@@ -33,6 +47,8 @@ async fn the_demo_finds_the_truth() {
         );
     }
     assert!(printed.contains("precision") && printed.contains("recall"));
+    assert!(printed.contains("left out of precision and recall"));
+    assert!(table["other_languages"]["wanted"].as_u64().unwrap() > 0);
     assert!(printed.contains(out.to_str().unwrap()));
 
     // Where the model has no say, every candidate ends as it should.
@@ -59,4 +75,24 @@ async fn the_demo_finds_the_truth() {
     // A dataset that is there is not written over.
     let error = fail(cah().arg("demo").arg("--out").arg(&out));
     assert!(error.contains("holds a dataset already"), "{error}");
+}
+
+#[tokio::test]
+async fn a_demo_that_ends_early_cleans_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, temporary) = (folder.path().join("out"), folder.path().join("temporary"));
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let error = fail(demo(&temporary, &out).args(["--listen", &address]));
+    assert!(error.contains("is the port taken"), "{error}");
+    assert_empty(&temporary);
+
+    let mut process = Process::start(demo(&temporary, &out).stderr(Stdio::null()));
+    until("the first files", async || {
+        (!files_below(&out).is_empty()).then_some(())
+    })
+    .await;
+    process.signal("INT");
+    assert!(!process.wait().success());
+    assert_empty(&temporary);
 }

@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use crate::harness::{Process, Tracker, content, manifests, succeed, until, web, worker};
+use crate::harness::{Process, Tracker, content, fail, manifests, succeed, until, web, worker};
 
 /// The sums of the dashboard are those of the dataset.
 async fn assert_sums(tracker: &Tracker, out: &std::path::Path) {
@@ -87,4 +87,28 @@ async fn two_workers_share_the_shards() {
         content(&manifests(&alone).await),
         "who works on a shard makes no difference"
     );
+}
+
+/// One file that is not there must not stop everybody at the shards behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_wat_file_stops_nobody() {
+    let web = web(30).await;
+    let folder = tempfile::tempdir().unwrap();
+    let missing = "crawl-data/missing.warc.wat.gz";
+    let flags = vec!["--max-failures=2".to_owned()];
+    let tracker = Tracker::start_with(folder.path(), &web, missing, flags).await;
+    let out = folder.path().join("out");
+    let said = fail(&mut worker(&tracker.url(), &web, &out, &[]));
+    assert!(said.contains("there is no WAT file at"), "{said}");
+    let last = said.lines().last().unwrap();
+    assert!(
+        last.starts_with("error: shards could not be done"),
+        "{said}"
+    );
+    assert_eq!(manifests(&out).await.len(), 4);
+    let data = tracker.data().await;
+    assert_eq!(data["completion_str"], "4 / 6");
+    let page = reqwest::get(tracker.url()).await.unwrap().text().await;
+    let page = page.unwrap();
+    assert!(page.contains("Parked shards") && page.contains(missing));
 }

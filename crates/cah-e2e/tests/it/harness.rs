@@ -1,7 +1,8 @@
 //! What the tests share: the binary, processes that end with the test, a mini web, a dataset.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
@@ -10,7 +11,12 @@ use std::{
 
 use cah_dataset::{Manifest, Store};
 use cah_demo::{Config, MiniWeb, ServedWeb};
+use cah_protocol::OutcomeCounts;
 use futures::TryStreamExt;
+use parquet::{
+    file::reader::{FileReader, SerializedFileReader},
+    record::Field,
+};
 
 /// Longer than anything here takes on a busy machine; a wait that ends with it is a failure.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
@@ -130,8 +136,8 @@ pub(crate) async fn web(pages: usize) -> ServedWeb {
     MiniWeb::build(config).unwrap().serve().await.unwrap()
 }
 
-/// The flags that let a worker reach the mini web, with the toy model.
-pub(crate) fn flags(web: &ServedWeb) -> Vec<String> {
+/// The flags that let a pipeline reach the mini web, with the toy model; `more` go before them.
+fn flags(web: &ServedWeb, more: &[&str]) -> Vec<String> {
     let fixed = [
         "--model=tiny-clip",
         "--allow-private-addresses",
@@ -141,7 +147,12 @@ pub(crate) fn flags(web: &ServedWeb) -> Vec<String> {
     ];
     let hosts = web.hosts().into_iter();
     let hosts = hosts.map(|(name, address)| format!("--host={name}={address}"));
-    fixed.map(String::from).into_iter().chain(hosts).collect()
+    let flags = fixed.map(String::from).into_iter().chain(hosts);
+    let more = more.iter().map(|flag| (*flag).to_owned());
+    let name = |flag: &str| flag.split('=').next().map(String::from);
+    let given: BTreeSet<_> = more.clone().map(|flag| name(&flag)).collect();
+    let flags = flags.filter(|flag| !given.contains(&name(flag)));
+    flags.chain(more).collect()
 }
 
 /// The absolute URLs of the web's WAT files.
@@ -156,23 +167,39 @@ pub(crate) struct Tracker {
     process: Process,
     address: SocketAddr,
     database: PathBuf,
-    idle_timeout: u64,
+    flags: Vec<String>,
 }
 
 impl Tracker {
     /// Imports the web's shards and serves them.
     pub(crate) async fn start(folder: &Path, web: &ServedWeb, idle_timeout: u64) -> Self {
+        let idle_timeout = format!("--idle-timeout={idle_timeout}");
+        Self::start_with(folder, web, "", vec![idle_timeout]).await
+    }
+
+    /// The same with a list of WAT files that come before the web's, and flags of `serve`.
+    pub(crate) async fn start_with(
+        folder: &Path,
+        web: &ServedWeb,
+        first: &str,
+        flags: Vec<String>,
+    ) -> Self {
         let database = folder.join("tracker.db");
-        import(&database, web);
+        if !first.is_empty() {
+            let list = folder.join("first.paths");
+            std::fs::write(&list, first).unwrap();
+            import(&database, web, list.to_str().unwrap());
+        }
+        import(&database, web, &web.wat_paths_url());
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = free.local_addr().unwrap();
         drop(free);
-        let process = serve(&database, address, idle_timeout);
+        let process = serve(&database, address, &flags);
         let tracker = Self {
             process,
             address,
             database,
-            idle_timeout,
+            flags,
         };
         tracker.answers().await;
         tracker
@@ -189,7 +216,7 @@ impl Tracker {
 
     /// Starts it again after a kill.
     pub(crate) async fn restart(&mut self) {
-        self.process = serve(&self.database, self.address, self.idle_timeout);
+        self.process = serve(&self.database, self.address, &self.flags);
         self.answers().await;
     }
 
@@ -218,21 +245,21 @@ impl Tracker {
     }
 }
 
-fn import(database: &Path, web: &ServedWeb) {
+fn import(database: &Path, web: &ServedWeb, list: &str) {
     succeed(
         cah()
             .args(["tracker", "import", "--store", &sqlite(database)])
-            .args(["--wat-paths", &web.wat_paths_url()])
+            .args(["--wat-paths", list])
             .args(["--base-url", &web.base_url()]),
     );
 }
 
-fn serve(database: &Path, address: SocketAddr, idle_timeout: u64) -> Process {
+fn serve(database: &Path, address: SocketAddr, flags: &[String]) -> Process {
     Process::start(
         cah()
             .args(["tracker", "serve", "--store", &sqlite(database)])
             .args(["--listen", &address.to_string()])
-            .args(["--idle-timeout", &idle_timeout.to_string()])
+            .args(flags)
             .stderr(Stdio::null()),
     )
 }
@@ -252,15 +279,16 @@ pub(crate) fn worker(tracker: &str, web: &ServedWeb, out: &Path, more: &[&str]) 
         .args(["worker", "--tracker", tracker, "--nickname", "e2e"])
         .arg("--out")
         .arg(out)
-        .args(flags(web).iter().filter(|flag| !is_given(flag, more)))
-        .args(more);
+        .args(flags(web, more));
     command
 }
 
-/// Whether `flags` has a value of its own for this flag.
-fn is_given(flag: &str, flags: &[&str]) -> bool {
-    let name = |flag: &str| flag.split('=').next().map(String::from);
-    flags.iter().any(|given| name(given) == name(flag))
+/// `cah run` over WAT files of the web.
+pub(crate) fn run(web: &ServedWeb, wats: &[String], out: &Path, more: &[&str]) -> Command {
+    let mut command = cah();
+    command.arg("run").args(wats).arg("--out").arg(out);
+    command.args(flags(web, more));
+    command
 }
 
 /// The manifests of a dataset by shard; each is checked: outcomes add up to candidates, files are
@@ -284,4 +312,61 @@ pub(crate) fn content(manifests: &BTreeMap<u64, Manifest>) -> BTreeMap<String, S
     files
         .map(|(name, entry)| (name.clone(), entry.sha256.clone()))
         .collect()
+}
+
+/// How the candidates of a dataset ended.
+pub(crate) fn outcomes(manifests: &BTreeMap<u64, Manifest>) -> OutcomeCounts {
+    let mut sum = OutcomeCounts::default();
+    manifests.values().for_each(|m| sum += &m.outcomes);
+    sum
+}
+
+/// A row of a table, by column.
+pub(crate) struct Row(BTreeMap<String, Field>);
+
+impl Row {
+    /// A text; empty where there is none.
+    pub(crate) fn text(&self, column: &str) -> &str {
+        match &self.0[column] {
+            Field::Str(text) => text,
+            Field::Null => "",
+            other => panic!("{column} is no text but {other}"),
+        }
+    }
+
+    pub(crate) fn number(&self, column: &str) -> i32 {
+        match self.0[column] {
+            Field::Int(number) => number,
+            ref other => panic!("{column} is no number but {other}"),
+        }
+    }
+}
+
+/// The rows of a parquet file.
+pub(crate) fn rows(table: &Path) -> Vec<Row> {
+    let reader = SerializedFileReader::new(File::open(table).unwrap()).unwrap();
+    let rows = reader.get_row_iter(None).unwrap();
+    rows.map(|row| Row(row.unwrap().into_columns().into_iter().collect()))
+        .collect()
+}
+
+/// The rows of all tables of a dataset.
+pub(crate) fn pairs(out: &Path) -> Vec<Row> {
+    files_below(&out.join("metadata"))
+        .iter()
+        .flat_map(|table| rows(table))
+        .collect()
+}
+
+/// Every file in a folder and its folders, in order; none where there is no such folder.
+pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        match entry.file_type().unwrap().is_dir() {
+            true => files.extend(files_below(&entry.path())),
+            false => files.push(entry.path()),
+        }
+    }
+    files.sort();
+    files
 }

@@ -5,6 +5,7 @@
 mod bad_input;
 mod demo;
 mod faults;
+mod flags;
 mod harness;
 mod run;
 mod signals;

@@ -1,17 +1,6 @@
 //! `cah run`: resumable, and the same dataset whatever happens on the way.
 
-use std::path::Path;
-
-use cah_demo::ServedWeb;
-
-use crate::harness::{Process, cah, content, fail, flags, manifests, succeed, until, wats, web};
-
-fn run(web: &ServedWeb, wats: &[String], out: &Path, more: &[&str]) -> std::process::Command {
-    let mut command = cah();
-    command.arg("run").args(wats).arg("--out").arg(out);
-    command.args(flags(web)).args(more);
-    command
-}
+use crate::harness::{Process, content, fail, manifests, run, succeed, until, wats, web};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn threads_and_order_of_arrival_change_nothing() {
@@ -55,8 +44,14 @@ async fn a_killed_run_continues() {
     assert!(!killed.join("stats/000000004.json").exists());
     let written = std::fs::metadata(&one).unwrap().modified().unwrap();
 
-    let printed = succeed(&mut run(&web, &wats, &killed, &[]));
-    assert!(printed.contains("pairs"), "{printed}");
+    let done = manifests(&killed).await;
+    let json = folder.path().join("table.json");
+    let printed = succeed(run(&web, &wats, &killed, &[]).arg("--json").arg(&json));
+    assert!(printed.contains("  there already"), "{printed}");
+    let table: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    let pairs: u64 = done.values().map(|manifest| manifest.pairs).sum();
+    let there = serde_json::json!({"shards": done.len(), "pairs": pairs});
+    assert_eq!(table["there_already"], there);
     assert_eq!(
         std::fs::metadata(&one).unwrap().modified().unwrap(),
         written,

@@ -1,11 +1,17 @@
 //! `cah demo`: the whole system on one machine, on a web whose truth is known.
 
-use std::{io::Cursor, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    io::Cursor,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 use cah_dataset::Store;
 use cah_demo::{MiniWeb, ServedWeb};
 use cah_tracker::{RunningTracker, Tracker, import_wat_paths, store};
+use cah_wat::LanguageDetector;
 use cah_worker::{Pipeline, PipelineConfig, Stop, volunteer};
 use crawlingathome::{ClientConfig, HybridClient};
 use futures::TryStreamExt;
@@ -13,14 +19,17 @@ use futures::TryStreamExt;
 use super::tracker::read_list;
 use crate::{
     assets,
-    display::Display,
-    report::{Report, Table},
+    display::{Display, note, print},
+    report::{JsonFile, Report, Table},
     stopping::{self, or_interrupted},
 };
 
 /// The deadline of a request: generous for a busy machine, short enough to give up on the web's
 /// endless answers.
 const DEADLINE: Duration = Duration::from_secs(5);
+
+/// What a demo that is interrupted leaves.
+const HINT: &str = "the demo leaves an incomplete dataset";
 
 /// Run the whole system on a small web of its own, and check the result against the truth.
 ///
@@ -52,60 +61,77 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> Result<()> {
-    let demo = or_interrupted("the demo leaves an incomplete dataset", play(&args));
-    let tracker = demo.await?;
-    if args.serve {
-        println!("\nThe dashboard stays at {} until Ctrl-C.", tracker.url());
-        stopping::signal().await;
-    }
-    Ok(tracker.stop().await?)
-}
-
-/// Plays the whole demo; the tracker still runs afterwards.
-async fn play(args: &Args) -> Result<RunningTracker> {
+    let json = JsonFile::check(args.json.as_deref())?;
     let out = match &args.out {
         Some(out) => out.clone(),
         None => free_folder()?,
     };
     let dataset = empty_store(&out).await?;
-    eprintln!("Drawing the images of the mini web …");
-    let config = cah_demo::Config {
-        seed: args.seed,
-        ..cah_demo::Config::default()
+    // Last to go: the tracker may be at work in it until it has stopped.
+    let folder = tempfile::Builder::new().prefix("cah-demo-").tempdir()?;
+    let stage = or_interrupted(HINT, Stage::set(&args, folder.path())).await?;
+    let played = or_interrupted(HINT, play(&stage, &dataset)).await;
+    dataset.settle().await;
+    let shown = match played.and_then(|table| table.deliver(json, &out)) {
+        Ok(()) if args.serve => stay(&stage.tracker).await,
+        shown => shown,
     };
-    let web = MiniWeb::build(config)?.serve().await?;
-    let tracker = tracker(args.listen, &web).await?;
-    eprintln!("Tracker and dashboard: {}", tracker.url());
+    let cleared = stage.clear().await;
+    shown.and(cleared)
+}
 
+/// What the demo plays on.
+struct Stage {
+    web: ServedWeb,
+    tracker: RunningTracker,
+}
+
+impl Stage {
+    /// Starts the mini web, and a tracker whose database lies in `folder`.
+    async fn set(args: &Args, folder: &Path) -> Result<Self> {
+        note("Drawing the images of the mini web …");
+        let config = cah_demo::Config {
+            seed: args.seed,
+            ..cah_demo::Config::default()
+        };
+        let web = MiniWeb::build(config)?.serve().await?;
+        let tracker = tracker(args.listen, &web, folder).await?;
+        note(&format!("Tracker and dashboard: {}", tracker.url()));
+        Ok(Self { web, tracker })
+    }
+
+    async fn clear(self) -> Result<()> {
+        self.web.stop().await;
+        Ok(self.tracker.stop().await?)
+    }
+}
+
+/// Lets a worker work all shards through, and compares what it kept with the truth.
+async fn play(stage: &Stage, dataset: &Store) -> Result<Table> {
+    let Stage { web, tracker } = stage;
     let display = Display::new(Some(2 * web.wat_paths().len() as u64));
     let report = Report::new(display.clone());
-    let pipeline = pipeline(&web).await?;
+    let pipeline = pipeline(web).await?;
     let url = tracker.url();
     let connect = || HybridClient::connect(ClientConfig::new(&url, "demo"));
-    volunteer(
-        connect,
-        &pipeline,
-        &dataset,
-        None,
-        &Stop::default(),
-        &report,
-    )
-    .await?;
+    let stop = Stop::default();
+    let worked = volunteer(connect, &pipeline, dataset, None, &stop, &report).await;
     display.clear();
+    worked?;
+    judge(&report, web, dataset).await
+}
 
-    let table = judge(&report, &web, &dataset).await?;
-    table.print(&out);
-    table.write_json(args.json.as_deref())?;
-    web.stop().await;
-    Ok(tracker)
+/// Keeps the dashboard up until Ctrl-C.
+async fn stay(tracker: &RunningTracker) -> Result<()> {
+    let url = tracker.url();
+    print(&format!("\nThe dashboard stays at {url} until Ctrl-C.\n"))?;
+    stopping::signal().await;
+    Ok(())
 }
 
 /// A tracker on its embedded database, with the web's shards as jobs.
-async fn tracker(listen: SocketAddr, web: &ServedWeb) -> Result<RunningTracker> {
-    let folder = tempfile::Builder::new().prefix("cah-demo-").tempdir()?;
-    // The operating system clears its folder for temporary files; until then the database can be
-    // looked at, and the tracker may still be serving from it when this function ends.
-    let database = folder.keep().join("tracker.db");
+async fn tracker(listen: SocketAddr, web: &ServedWeb, folder: &Path) -> Result<RunningTracker> {
+    let database = folder.join("tracker.db");
     let store = store::open(&format!("sqlite:{}", database.display()))?;
     let list = read_list(&web.wat_paths_url()).await?;
     import_wat_paths(&*store, Cursor::new(list), &web.base_url()).await?;
@@ -138,7 +164,8 @@ async fn pipeline(web: &ServedWeb) -> Result<Pipeline> {
         },
         ..PipelineConfig::default()
     };
-    config.rules.detector = Some(assets::language_detector()?.into());
+    let detector = LanguageDetector::from_bytes(assets::LANGUAGE_MODEL)?;
+    config.rules.detector = Some(detector.into());
     Ok(Pipeline::new(
         config,
         assets::model(assets::TINY_CLIP).await?,

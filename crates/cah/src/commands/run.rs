@@ -6,7 +6,12 @@ use anyhow::Result;
 use cah_dataset::Store;
 use cah_worker::{shards_of, solo};
 
-use crate::{display::Display, report::Report, settings::PipelineArgs, stopping::or_interrupted};
+use crate::{
+    display::Display,
+    report::{JsonFile, Report},
+    settings::PipelineArgs,
+    stopping::or_interrupted,
+};
 
 /// Turn WAT files into a dataset on this machine, without a tracker.
 ///
@@ -31,6 +36,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> Result<()> {
+    let json = JsonFile::check(args.json.as_deref())?;
     let shards = shards_of(&args.wats);
     let store = Store::open(&args.out).await?;
     let pipeline = args.pipeline.pipeline().await?;
@@ -41,7 +47,5 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     store.settle().await;
     display.clear();
     worked?;
-    let table = report.table();
-    table.print(&args.out);
-    table.write_json(args.json.as_deref())
+    report.table().deliver(json, &args.out)
 }

@@ -24,12 +24,14 @@ enum Command {
     Serve(ServeArgs),
     /// Add jobs: two for each WAT file of a list. What is there already is left alone
     Import(ImportArgs),
+    /// Open the shards again that failed too often and were parked; the tracker must not run
+    Requeue(StoreArgs),
 }
 
 #[derive(Debug, clap::Args)]
 struct StoreArgs {
     /// Where jobs and workers are kept: sqlite:PATH
-    #[arg(long, env = "CAH_STORE", value_name = "STORE")]
+    #[arg(long, env = "CAH_STORE", hide_env_values = true, value_name = "STORE")]
     store: String,
 }
 
@@ -39,6 +41,7 @@ struct ServeArgs {
     #[arg(
         long,
         env = "CAH_LISTEN",
+        hide_env_values = true,
         default_value = "127.0.0.1:8080",
         value_name = "ADDRESS:PORT"
     )]
@@ -50,6 +53,10 @@ struct ServeArgs {
     /// Seconds after which a silent worker's shard is given to another one
     #[arg(long, default_value_t = 7200, value_name = "SECONDS")]
     idle_timeout: u64,
+
+    /// How often workers may fail at a shard before it is parked for a person to look at
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    max_failures: u32,
 
     /// The project's name on the dashboard
     #[arg(long, default_value = "Crawling@Home", value_name = "NAME")]
@@ -78,6 +85,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     match args.command {
         Command::Serve(args) => serve(args).await,
         Command::Import(args) => import(args).await,
+        Command::Requeue(args) => requeue(args).await,
     }
 }
 
@@ -89,6 +97,7 @@ async fn serve(args: ServeArgs) -> Result<()> {
     let config = Config {
         project: args.project,
         idle_timeout: Duration::from_secs(args.idle_timeout),
+        max_failures: args.max_failures,
         ..Config::default()
     };
     eprintln!(
@@ -103,12 +112,19 @@ async fn import(args: ImportArgs) -> Result<()> {
     let list = read_list(&args.wat_paths).await?;
     let imported = import_wat_paths(&*store, Cursor::new(list), &args.base_url).await;
     store.close().await;
-    let imported =
-        imported.with_context(|| format!("nothing of {} was imported", args.wat_paths))?;
+    let imported = imported.with_context(|| format!("cannot import {}", args.wat_paths))?;
     println!(
         "{} WAT files imported as {} jobs; {} were there already",
         imported.wats, imported.jobs, imported.known
     );
+    Ok(())
+}
+
+async fn requeue(args: StoreArgs) -> Result<()> {
+    let store = store::open(&args.store)?;
+    let opened = store.requeue().await;
+    store.close().await;
+    println!("{} parked shards are open again", opened?);
     Ok(())
 }
 

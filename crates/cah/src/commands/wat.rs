@@ -1,12 +1,18 @@
 //! `cah wat`: WAT files in, a table of links out.
 
-use anyhow::Result;
+use std::fmt::Write;
+
+use anyhow::{Result, bail};
 use cah_wat::{DocumentType, Options};
-use cah_worker::{ExtractConfig, extract_candidates};
+use cah_worker::{ExtractConfig, Extracted, extract_candidates};
 
-use crate::{display::Display, settings::RuleArgs, stopping::or_interrupted};
+use crate::{
+    display::{self, Display},
+    settings::RuleArgs,
+    stopping::or_interrupted,
+};
 
-/// Write the image links of WAT files to a parquet file, and stop there.
+/// Write the links to images (or to something else) in WAT files to a parquet file.
 ///
 /// The columns are cc2dataset's (uid, url, alt, cc_filename, page_url), then text (alt after
 /// repair), license and language. With --raw the rows and columns are exactly cc2dataset's, and
@@ -34,6 +40,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> Result<()> {
+    check_target(&args.out)?;
     let config = ExtractConfig {
         options: Options {
             document_type: args.document_type,
@@ -41,17 +48,31 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         },
         rules: args.rules.rules()?,
     };
-    let display = Display::new(Some(args.wats.len() as u64));
+    let display = Display::of_files(args.wats.len() as u64);
     let work = async {
         let progress_of = |wat: &str| display.reading(wat);
         Ok(extract_candidates(&args.wats, &args.out, &config, progress_of).await?)
     };
     let extracted = or_interrupted("nothing was written", work).await;
     display.clear();
-    let extracted = extracted?;
-    println!("{} rows in {}", extracted.rows, args.out);
-    for (outcome, count) in extracted.rejected.iter() {
-        println!("  {count} left out: {outcome}");
+    display::print(&summary(&extracted?, &args.out)?)
+}
+
+/// The table gets its name when it is whole, in place of what has that name: a device must not be
+/// replaced so, and a folder cannot be.
+fn check_target(out: &str) -> Result<()> {
+    match std::fs::metadata(out) {
+        Ok(metadata) if !metadata.is_file() => {
+            bail!("{out} is no file; name the parquet file to write, like candidates.parquet")
+        }
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+fn summary(extracted: &Extracted, out: &str) -> Result<String> {
+    let mut text = format!("{} rows in {out}\n", extracted.rows);
+    for (outcome, count) in extracted.rejected.iter() {
+        writeln!(text, "  {count} left out: {outcome}")?;
+    }
+    Ok(text)
 }
