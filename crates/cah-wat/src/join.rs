@@ -74,7 +74,7 @@ impl<'a> Base<'a> {
 /// Without leading white space, and without what no URL has inside.
 fn clean(url: &str) -> Cow<'_, str> {
     let url = url.trim_start_matches(|c: char| c <= ' ');
-    match url.contains(['\t', '\r', '\n']) {
+    match memchr::memchr3(b'\t', b'\r', b'\n', url.as_bytes()).is_some() {
         true => Cow::Owned(url.replace(['\t', '\r', '\n'], "")),
         false => Cow::Borrowed(url),
     }
@@ -212,11 +212,12 @@ fn is_http_scheme(scheme: &str) -> bool {
 
 fn split_scheme(url: &str) -> (Option<Cow<'_, str>>, &str) {
     let is_of_scheme = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    // Most links that are joined are paths, which need no search.
+    if !url.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        return (None, url);
+    }
     match url.split_once(':') {
-        Some((scheme, rest))
-            if scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-                && scheme.chars().all(is_of_scheme) =>
-        {
+        Some((scheme, rest)) if scheme.chars().all(is_of_scheme) => {
             let is_lower = !scheme.contains(|c: char| c.is_ascii_uppercase());
             let lower = if is_lower {
                 Cow::Borrowed(scheme)

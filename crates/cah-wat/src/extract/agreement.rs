@@ -391,6 +391,48 @@ fn the_fast_way_is_taken_for_what_common_crawl_writes() {
 }
 
 #[test]
+fn anchors_are_passed_only_where_nothing_is_missed() {
+    let wanted = Wanted {
+        document_type: DocumentType::Image,
+        licences: false,
+    };
+    let image = r#"{"path":"IMG@/src","url":"a.jpg","alt":"x"}"#;
+    for (rest, images) in [
+        (r#"}"#, Some(1)),
+        (r#","url":"b"}"#, Some(1)),
+        (r#","url":"b","text":"é","rel":"nofollow"}"#, Some(1)),
+        (r#","text":"a \"b\"","url":"b"}"#, Some(1)),
+        (r#","text":7,"url":["b"]}"#, Some(1)),
+        (r#","a long name":"b"}"#, Some(1)),
+        // The last one counts, whatever came first.
+        (r#","path":"IMG@/src","url":"b","alt":"y"}"#, Some(2)),
+        (r#","url":"b","path":"IMG@/src","alt":"y"}"#, Some(2)),
+        (r#","url":"b",}"#, None),
+        (r#","url":"b""#, None),
+        (r#","url":"b"#, None),
+        (r#","url":b"}"#, None),
+        (r#","url""b"}"#, None),
+        ("url\":\"b\"}", None),
+        (",\"url\":\"b\n\"}", None),
+        ("", None),
+    ] {
+        let links = format!(r#"[{{"path":"A@/href"{rest},{image}]"#);
+        let json = format!(
+            r#"{{"Envelope":{{"Payload-Metadata":{{"HTTP-Response-Metadata":{{"HTML-Metadata":{{"Links":{links}}}}}}}}}}}"#
+        );
+        let sure = full::parts(&json, wanted).ok();
+        assert_eq!(
+            sure.as_ref().map(|parts| parts.links.len()),
+            images,
+            "{json}"
+        );
+        if let Ok(fast) = walk::parts(&json, wanted) {
+            assert_eq!(Some(fast), sure, "{json}");
+        }
+    }
+}
+
+#[test]
 fn deep_nesting_is_no_danger() {
     let wanted = Wanted {
         document_type: DocumentType::Image,

@@ -12,6 +12,7 @@ mod walk;
 
 use std::{borrow::Cow, fmt, str::FromStr};
 
+use data_encoding::HEXLOWER;
 use md5::{Digest as _, Md5};
 use thiserror::Error;
 
@@ -82,7 +83,8 @@ pub struct Options {
     /// What to look for.
     pub document_type: DocumentType,
     /// Exactly cc2dataset's rows: links that are not absolute `http://` or `https://` URLs once
-    /// they are joined to their page are left out here, not judged later.
+    /// they are joined to their page are left out here, not judged later. Their page's licence,
+    /// for which there is no column, is not looked for.
     pub raw: bool,
 }
 
@@ -111,12 +113,8 @@ pub struct Link<'a> {
 
 /// The row identifier of cc2dataset: the MD5 of text and URL, one after the other, in hex.
 pub fn uid(text: &str, url: &str) -> String {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
     let digest = Md5::new().chain_update(text).chain_update(url).finalize();
-    let digits = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits
-        .map(|digit| char::from(HEX[usize::from(digit)]))
-        .collect()
+    HEXLOWER.encode(&digest)
 }
 
 /// A metadata record whose JSON is damaged.
@@ -155,10 +153,12 @@ impl Extractor {
     ///
     /// [`BadJson`] if it can't be read.
     pub fn page_of_json<'a>(&self, json: &'a [u8]) -> Result<Option<Page<'a>>, BadJson> {
-        let json = std::str::from_utf8(json).map_err(|_| BadJson)?;
+        let json = simdutf8::basic::from_utf8(json).map_err(|_| BadJson)?;
         let wanted = Wanted {
             document_type: self.options.document_type,
-            licences: memchr::memmem::find(json.as_bytes(), licence::HOST.as_bytes()).is_some(),
+            // Raw rows have no column for them.
+            licences: !self.options.raw
+                && memchr::memmem::find(json.as_bytes(), licence::HOST.as_bytes()).is_some(),
         };
         let parts = match walk::parts(json, wanted) {
             Ok(parts) => parts,

@@ -1,5 +1,7 @@
 //! Where the bytes are at which the text of a JSON string stops being plain.
 
+use wide::u8x16;
+
 const BLOCK: usize = 64;
 
 /// Finds quotes, backslashes and control characters, 64 bytes at a time.
@@ -60,18 +62,16 @@ fn special_bits(bytes: &[u8]) -> u64 {
     }
 }
 
-/// Written so that the compiler makes vector code of the first loop.
 #[inline]
 fn bits_of_block(block: &[u8; BLOCK]) -> u64 {
-    let mut flags = [0_u8; BLOCK];
-    for (flag, byte) in flags.iter_mut().zip(block) {
-        *flag = u8::from((*byte == b'"') | (*byte == b'\\') | (*byte < 0x20));
-    }
-    // The product moves the flag in byte n of a word to bit n of the highest byte.
-    const GATHER: u64 = 0x0102_0408_1020_4080;
-    let (words, _) = flags.as_chunks::<8>();
-    words.iter().enumerate().fold(0, |bits, (index, word)| {
-        bits | ((u64::from_le_bytes(*word).wrapping_mul(GATHER) >> 56) << (8 * index))
+    const LAST_CONTROL: u8x16 = u8x16::splat(0x1f);
+    let (lanes, _) = block.as_chunks::<16>();
+    lanes.iter().enumerate().fold(0, |bits, (index, lane)| {
+        let bytes = u8x16::new(*lane);
+        let is_control = bytes.min(LAST_CONTROL).simd_eq(bytes);
+        let special =
+            bytes.simd_eq(u8x16::splat(b'"')) | bytes.simd_eq(u8x16::splat(b'\\')) | is_control;
+        bits | (u64::from(special.to_bitmask()) << (16 * index))
     })
 }
 

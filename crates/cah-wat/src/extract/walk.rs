@@ -16,6 +16,15 @@ pub(super) struct Surprise;
 
 type Walk<T> = Result<T, Surprise>;
 
+/// The path of the links that pages have most of.
+const ANCHOR: &str = "A@/href";
+
+/// How such a link begins.
+const ANCHOR_START: &[u8] = br#"{"path":"A@/href""#;
+
+/// From the end of a name to the beginning of the text under it.
+const QUOTE_TO_QUOTE: &[u8] = br#"":""#;
+
 /// Nesting beyond this is left to the full parse.
 const MAX_DEPTH: u32 = 64;
 
@@ -144,7 +153,11 @@ impl<'a> Walker<'a> {
             self.skip(depth)?;
             return Ok(sifted);
         }
+        let passes_anchors = !self.wanted.may_be(&Field::Plain(ANCHOR));
         self.array(|walker| {
+            if passes_anchors && walker.pass_plain_anchor() {
+                return Ok(());
+            }
             if walker.peek()? != b'{' {
                 return walker.skip(depth + 1);
             }
@@ -179,6 +192,29 @@ impl<'a> Walker<'a> {
         Ok(is_wanted.then_some(raw))
     }
 
+    /// Passes a link of the kind that most are, if it is written as most are: an anchor whose path
+    /// comes first, with texts without escapes under short names. Where it is not, nothing is
+    /// passed. This is [`link`](Self::link) for the case that counts: it takes half the time.
+    fn pass_plain_anchor(&mut self) -> bool {
+        let bytes = self.json.as_bytes();
+        let Some(rest) = bytes[self.at..].strip_prefix(ANCHOR_START) else {
+            return false;
+        };
+        let mut at = bytes.len() - rest.len();
+        while let Some(text) = plain_member(bytes, at) {
+            let end = self.specials.next(text);
+            if bytes.get(end) != Some(&b'"') {
+                return false;
+            }
+            at = end + 1;
+        }
+        let is_passed = bytes.get(at) == Some(&b'}');
+        if is_passed {
+            self.at = at + 1;
+        }
+        is_passed
+    }
+
     /// The text under `name` in the object that comes.
     fn text_of(&mut self, name: &str) -> Walk<Field<'a>> {
         let mut text = Field::Missing;
@@ -199,6 +235,25 @@ impl<'a> Walker<'a> {
         self.skip(depth)?;
         Ok(Field::Other)
     }
+}
+
+/// Where the text begins of a member that follows another one at `at`, if it has a text, and a
+/// short name other than `path`.
+#[inline]
+fn plain_member(bytes: &[u8], at: usize) -> Option<usize> {
+    let rest = bytes.get(at..)?;
+    // The two that most anchors have, a word each.
+    match rest.first_chunk()? {
+        br#","url":""# => return Some(at + 8),
+        br#","text":"# => return (rest.get(8) == Some(&b'"')).then_some(at + 9),
+        _ => {}
+    }
+    let name = at + br#",""#.len();
+    let end = name + special_in_word(bytes, name)?;
+    let is_plain = rest.starts_with(br#",""#)
+        && bytes[end..].starts_with(QUOTE_TO_QUOTE)
+        && &bytes[name..end] != b"path";
+    is_plain.then_some(end + QUOTE_TO_QUOTE.len())
 }
 
 // JSON.
