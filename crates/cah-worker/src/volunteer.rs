@@ -8,7 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Observer, Pipeline, Progress, ShardReport, WorkerError};
 
-/// How often the tracker hears what a worker is doing.
+/// When the tracker first hears how far a shard is: there is something to tell by then.
+const FIRST_PROGRESS: Duration = Duration::from_secs(2);
+
+/// How often it hears more.
 const PROGRESS_EVERY: Duration = Duration::from_secs(15);
 
 /// The pause before a worker that the tracker forgot introduces itself anew.
@@ -213,7 +216,8 @@ async fn shard(
 
 /// Tells the tracker how far the shard is; does not end.
 async fn tell(lease: &Lease, progress: &Progress) -> Infallible {
-    let mut ticks = tokio::time::interval(PROGRESS_EVERY);
+    let first = tokio::time::Instant::now() + FIRST_PROGRESS;
+    let mut ticks = tokio::time::interval_at(first, PROGRESS_EVERY);
     loop {
         ticks.tick().await;
         if let Err(error) = lease.log(&progress.line()).await {
