@@ -16,7 +16,9 @@ const SUFFIX: &str = ".part";
 /// A file that is being written beside its target.
 ///
 /// It is locked as long as its process lives, which is how [`remove_leftovers`] tells what a
-/// killed process left from what another one is writing. Dropping it removes it.
+/// killed process left from what another one is writing: who removes a file holds its lock, and
+/// who has created one makes sure, once it is locked, that it is still there. Dropping it removes
+/// it.
 #[derive(Debug)]
 pub(crate) struct StagedFile {
     file: NamedTempFile,
@@ -33,10 +35,12 @@ impl StagedFile {
         builder.prefix(&prefix).suffix(SUFFIX);
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let file = builder.tempfile_in(folder)?;
-        // File systems without locks only lose the clean-up of what killed processes leave.
-        let _ = file.as_file().try_lock();
-        Ok(Self { file, target })
+        loop {
+            let file = builder.tempfile_in(folder)?;
+            if is_held(&file) {
+                return Ok(Self { file, target });
+            }
+        }
     }
 
     pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -52,6 +56,17 @@ impl StagedFile {
     pub(crate) fn publish(self) -> io::Result<()> {
         self.file.persist(&self.target).map_err(|e| e.error)?;
         sync_folder(folder_of(&self.target))
+    }
+}
+
+/// Locks a new file, unless a clean-up came between its creation and this and took it for
+/// abandoned.
+fn is_held(file: &NamedTempFile) -> bool {
+    match file.as_file().try_lock() {
+        Ok(()) => file.path().exists(),
+        Err(TryLockError::WouldBlock) => false,
+        // File systems without locks only lose the clean-up of what killed processes leave.
+        Err(TryLockError::Error(_)) => true,
     }
 }
 
@@ -71,19 +86,26 @@ pub(crate) fn remove_leftovers(target: &Path) -> io::Result<()> {
     for entry in entries {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with(&prefix) && name.ends_with(SUFFIX) && is_abandoned(&entry.path()) {
-            fs::remove_file(entry.path())?;
+        if name.starts_with(&prefix) && name.ends_with(SUFFIX) {
+            remove_abandoned(&entry.path())?;
         }
     }
     Ok(())
 }
 
-/// Whether nobody holds the lock. What vanishes meanwhile is none of ours.
-fn is_abandoned(path: &Path) -> bool {
-    File::options()
-        .write(true)
-        .open(path)
-        .is_ok_and(|file| file.try_lock().is_ok())
+/// Removes a file that nobody has locked. What vanishes meanwhile is none of ours.
+fn remove_abandoned(path: &Path) -> io::Result<()> {
+    let Ok(file) = File::options().write(true).open(path) else {
+        return Ok(());
+    };
+    // Held until the file is gone, so that its maker cannot lock it in between.
+    if file.try_lock().is_err() {
+        return Ok(());
+    }
+    match fs::remove_file(path) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(cause),
+        _ => Ok(()),
+    }
 }
 
 /// Takes a folder's exclusive lock; `None` while another process or writer holds it.
@@ -199,6 +221,26 @@ mod tests {
         assert_eq!(left.len(), 3, "{left:?}");
         assert!(!left.iter().any(|n| n == ".x.tar.abc.part"), "{left:?}");
         living.publish().unwrap();
+    }
+
+    /// A clean-up that comes between a file's creation and its lock removes it: its maker takes
+    /// another one.
+    #[test]
+    fn a_clean_up_takes_no_file_from_its_maker() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("x.tar");
+        std::thread::scope(|threads| {
+            for _ in 0..2 {
+                threads.spawn(|| {
+                    for _ in 0..500 {
+                        let staged = StagedFile::create(target.clone()).unwrap();
+                        staged.publish().unwrap();
+                    }
+                });
+                threads.spawn(|| (0..5_000).for_each(|_| remove_leftovers(&target).unwrap()));
+            }
+        });
+        assert_eq!(names(folder.path()), ["x.tar"]);
     }
 
     #[test]
