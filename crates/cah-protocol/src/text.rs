@@ -45,6 +45,11 @@ pub fn check_message(text: &str) -> Result<(), TextRejected> {
     check_line("message", text, MAX_PROGRESS_CHARS)
 }
 
+/// Checks what an operator tells everybody: as long as a line of progress.
+pub fn check_banner(text: &str) -> Result<(), TextRejected> {
+    check_line("the banner", text, MAX_PROGRESS_CHARS)
+}
+
 /// Checks what a stage hands over: at most 1 MiB, line breaks and tabs allowed.
 pub fn check_result(text: &str) -> Result<(), TextRejected> {
     if text.len() > MAX_RESULT_BYTES {

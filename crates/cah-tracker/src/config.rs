@@ -6,6 +6,8 @@ use cah_protocol::WorkerType;
 use thiserror::Error;
 use url::Url;
 
+use crate::{admin_token::AdminToken, store::Order};
+
 /// The tracker's settings, checked once when it starts.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -15,6 +17,15 @@ pub struct Config {
     pub idle_timeout: Duration,
     /// How often a job may fail before it is parked for a person.
     pub max_failures: u32,
+    /// How many DistCompute workers must flag a job's input before the job goes back a stage.
+    pub flag_reports: u32,
+    /// Which of the open jobs come first.
+    pub claim_order: Order,
+    /// What operators prove themselves with; without one nobody may do what operators do.
+    pub admin_token: Option<AdminToken>,
+    /// Whether the admin calls of the public tracker are answered, which carry the token as a
+    /// password in a query or body.
+    pub password_calls: bool,
     /// How often the tracker looks for such workers.
     pub reaper_interval: Duration,
     /// How often a point of the series behind charts and ETA is kept.
@@ -33,6 +44,10 @@ impl Default for Config {
             project: "Crawling@Home".into(),
             idle_timeout: Duration::from_secs(7_200),
             max_failures: 5,
+            flag_reports: 5,
+            claim_order: Order::default(),
+            admin_token: None,
+            password_calls: false,
             reaper_interval: Duration::from_secs(30),
             series_interval: Duration::from_secs(900),
             upload_addresses: BTreeMap::new(),
@@ -51,6 +66,9 @@ pub enum ConfigError {
     /// A limit that no job could keep.
     #[error("a job may fail 0 times; allow it once or more")]
     NoFailures,
+    /// A job that would go back before anybody said anything.
+    #[error("0 reports send a job back a stage; ask for one or more")]
+    NoReports,
     /// An address that is no http(s) URL.
     #[error("the public URL `{0}` must start with http:// or https://")]
     PublicUrl(Url),
@@ -77,6 +95,9 @@ impl Config {
         }
         if self.max_failures == 0 {
             return Err(ConfigError::NoFailures);
+        }
+        if self.flag_reports == 0 {
+            return Err(ConfigError::NoReports);
         }
         match &self.public_url {
             Some(url) if !matches!(url.scheme(), "http" | "https") => {

@@ -4,7 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
-use crate::{config::ConfigError, import::ImportError, store::StoreError};
+use crate::{config::ConfigError, operation::ImportError, store::StoreError};
 
 /// Everything that can go wrong in this crate, apart from what single calls are answered.
 #[derive(Debug, Error)]

@@ -2,11 +2,13 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), cah_tracker::TrackerError> {
-//! use cah_tracker::{Config, Tracker, import_wat_paths, store};
+//! use cah_tracker::{Config, Tracker, operation, store};
 //!
-//! let store = store::open("sqlite:tracker.db")?;
+//! let store = store::open("sqlite:tracker.db").await?;
 //! let list = std::fs::File::open("wat.paths.gz")?;
-//! import_wat_paths(&*store, list, "https://data.commoncrawl.org/").await?;
+//! let base_url = "https://data.commoncrawl.org/".into();
+//! let format = operation::Format::WatPaths { base_url };
+//! operation::import(&*store, list, format, None, 0).await?;
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
 //! Tracker::serve(listener, store, Config::default(), async {
 //!     let _ = tokio::signal::ctrl_c().await;
@@ -23,14 +25,15 @@
 //! refused and counted nowhere; repeating an accepted call is harmless; what was acknowledged
 //! about jobs survives a power cut; counters are kept with each change and equal a recount.
 
+mod admin_token;
 mod chart;
 mod clock;
 mod config;
 mod connections;
 mod error;
 mod eta;
-mod import;
 mod names;
+pub mod operation;
 mod routes;
 mod service;
 pub mod store;
@@ -38,10 +41,10 @@ mod text;
 mod token;
 mod tracker;
 
+pub use admin_token::{AdminToken, WeakToken};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use config::{Config, ConfigError};
 pub use error::TrackerError;
-pub use import::{ImportError, Imported, import_wat_paths};
-pub use service::{Joined, Progress, Service, Work};
+pub use service::{JoinError, Joined, Progress, Service, Work};
 pub use token::TokenHash;
 pub use tracker::{RunningTracker, Tracker};

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use cah_protocol::WorkerType;
+use cah_protocol::stage_letter;
+use thiserror::Error;
 
 use crate::{
     clock::{Clock, Timestamp, seconds},
     config::Config,
     eta, names,
     store::{
-        Accepted, BoardRow, Caller, Claimed, Completion, Counts, Failure, Moment, NewWorker,
-        ParkedJob, Point, Reaped, Store, StoreError, WorkerView,
+        Accepted, Caller, Claim, Claimed, Completion, Counts, Failure, Flag, HandIn, HandInBy,
+        Kind, Moment, NewWorker, Point, Reaped, Role, Store, StoreError,
     },
     token::{self, TokenHash},
 };
@@ -25,6 +26,8 @@ pub struct Joined {
     pub display_name: String,
     /// Its secret.
     pub token: String,
+    /// The name of the first stage that it works on.
+    pub stage_name: String,
 }
 
 /// What a worker says that it has made of its job.
@@ -34,6 +37,41 @@ pub enum Work {
     Pairs(u64),
     /// CPU: where the images are.
     HandOver(String),
+    /// DistCompute: what the next stage gets.
+    Data(String),
+}
+
+impl From<Work> for Completion {
+    fn from(work: Work) -> Self {
+        match work {
+            Work::Pairs(pairs) => Self {
+                pairs,
+                ..Self::default()
+            },
+            // The images are in a database already: nothing is left for a GPU worker to fetch.
+            Work::HandOver(url) => Self {
+                closes: url.contains("postgres"),
+                output: Some(url),
+                ..Self::default()
+            },
+            Work::Data(data) => Self {
+                output: Some(data),
+                ..Self::default()
+            },
+        }
+    }
+}
+
+/// Why a worker is not taken in.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// The project has no work for such a worker; in words for its user.
+    #[error("{0}")]
+    NoSuchStage(String),
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// The figures of the project at one moment.
@@ -73,139 +111,114 @@ impl Service {
     }
 
     /// Takes a worker in. The nickname must have been checked.
-    pub async fn join(
-        &self,
-        nickname: &str,
-        worker_type: WorkerType,
-    ) -> Result<Joined, StoreError> {
+    ///
+    /// # Errors
+    /// [`JoinError::NoSuchStage`] where the project has no work for such a worker.
+    pub async fn join(&self, nickname: &str, role: impl Into<Role>) -> Result<Joined, JoinError> {
+        let role = role.into();
+        let counts = self.store.counts().await?;
+        check_role(role, &counts).map_err(JoinError::NoSuchStage)?;
         let token = token::draw();
         for _ in 0..NAME_DRAWS {
             let display_name = names::draw();
             let worker = NewWorker {
-                caller: caller(&token, worker_type),
+                token: TokenHash::of(&token),
+                role,
                 display_name: display_name.clone(),
                 nickname: nickname.to_owned(),
                 progress: "Connected".into(),
             };
             match self.store.register(worker, self.moment()).await {
                 Err(StoreError::NameTaken) => continue,
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
                 Ok(()) => {
-                    tracing::info!(%display_name, %worker_type, "a worker joined");
+                    tracing::info!(%display_name, ?role, "a worker joined");
                     return Ok(Joined {
                         display_name,
                         token,
+                        stage_name: stage_name(role, &counts),
                     });
                 }
             }
         }
-        Err(StoreError::unavailable("no display name is free"))
+        Err(StoreError::unavailable("no display name is free").into())
     }
 
     /// Whether the worker is connected; hears from it if so.
-    pub async fn is_connected(
-        &self,
-        token: &str,
-        worker_type: WorkerType,
-    ) -> Result<bool, StoreError> {
-        match self.beat(token, worker_type, None).await {
-            Ok(()) => Ok(true),
+    pub async fn is_connected(&self, caller: Caller) -> Result<bool, StoreError> {
+        match self.store.beat(caller, None, self.moment()).await {
+            Ok(_) => Ok(true),
             Err(StoreError::UnknownWorker) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
     /// Takes note of what the worker is doing. The text must have been checked.
-    pub async fn progress(
-        &self,
-        token: &str,
-        worker_type: WorkerType,
-        progress: String,
-    ) -> Result<(), StoreError> {
-        self.beat(token, worker_type, Some(progress)).await
+    pub async fn progress(&self, caller: Caller, progress: String) -> Result<Role, StoreError> {
+        self.store.beat(caller, Some(progress), self.moment()).await
     }
 
-    async fn beat(
-        &self,
-        token: &str,
-        worker_type: WorkerType,
-        progress: Option<String>,
-    ) -> Result<(), StoreError> {
-        let caller = caller(token, worker_type);
-        self.store.beat(caller, progress, self.moment()).await
-    }
-
-    /// Leases the oldest open job.
-    pub async fn new_job(
-        &self,
-        token: &str,
-        worker_type: WorkerType,
-    ) -> Result<Claimed, StoreError> {
-        let caller = caller(token, worker_type);
-        self.store.claim(caller, self.moment()).await
+    /// Leases the next open job.
+    pub async fn new_job(&self, caller: Caller) -> Result<Claimed, StoreError> {
+        let claim = Claim {
+            order: self.config.claim_order,
+            max_failures: self.config.max_failures,
+        };
+        self.store.claim(caller, claim, self.moment()).await
     }
 
     /// Accepts the result of the job that the worker holds. `number` is that job where the worker
     /// names it: a worker that lost its lease in between is then found out.
     pub async fn complete(
         &self,
-        token: &str,
-        worker_type: WorkerType,
+        caller: Caller,
         work: Work,
         number: Option<u64>,
     ) -> Result<Accepted, StoreError> {
-        let completion = match work {
-            Work::Pairs(pairs) => Completion {
-                pairs,
-                closes: true,
-                ..Completion::default()
-            },
-            // The images are in a database already: nothing is left for a GPU worker to fetch.
-            Work::HandOver(url) => Completion {
-                closes: url.contains("postgres"),
-                output: Some(url),
-                ..Completion::default()
-            },
-        };
-        let caller = caller(token, worker_type);
         let completion = Completion {
             number,
-            ..completion
+            ..work.into()
         };
         self.store.complete(caller, completion, self.moment()).await
     }
 
-    /// Sends the job that the worker holds back a stage.
-    pub async fn flag(&self, token: &str, worker_type: WorkerType) -> Result<Accepted, StoreError> {
-        let caller = caller(token, worker_type);
-        self.store.flag(caller, self.moment()).await
+    /// Takes note that the input of the job that the worker holds is no good; after so many
+    /// reports the job goes back a stage.
+    pub async fn flag(&self, caller: Caller, reports: u32) -> Result<Accepted, StoreError> {
+        let flag = Flag {
+            reports,
+            max_failures: self.config.max_failures,
+        };
+        self.store.flag(caller, flag, self.moment()).await
     }
 
     /// Takes back a job that the worker cannot do. The message must have been checked.
     pub async fn fail(
         &self,
-        token: &str,
-        worker_type: WorkerType,
+        caller: Caller,
         message: String,
         number: Option<u64>,
     ) -> Result<Accepted, StoreError> {
         let failure = Failure {
             number,
-            limit: self.config.max_failures,
+            max_failures: self.config.max_failures,
             message,
         };
-        let caller = caller(token, worker_type);
         self.store.fail(caller, failure, self.moment()).await
     }
 
-    /// The first parked jobs.
-    pub async fn parked(&self, limit: u32) -> Result<Vec<ParkedJob>, StoreError> {
-        self.store.parked(limit).await
+    /// Accepts results of whole WAT files.
+    pub async fn hand_in(&self, results: Vec<HandIn>, by: HandInBy) -> Result<u64, StoreError> {
+        self.store.hand_in(results, by, self.now()).await
+    }
+
+    /// What it is built on, for calls that pass through as they are.
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
     }
 
     /// Lets a worker go; its job is re-opened.
-    pub async fn leave(&self, token: &str, worker_type: WorkerType) -> Result<(), StoreError> {
-        let caller = caller(token, worker_type);
+    pub async fn leave(&self, caller: Caller) -> Result<Role, StoreError> {
         self.store.leave(caller, self.moment()).await
     }
 
@@ -238,31 +251,6 @@ impl Service {
         Ok(points)
     }
 
-    /// The first connected workers.
-    pub async fn workers(&self, limit: u32) -> Result<Vec<WorkerView>, StoreError> {
-        self.store.workers(limit).await
-    }
-
-    /// One connected worker.
-    pub async fn worker(
-        &self,
-        worker_type: WorkerType,
-        display_name: &str,
-    ) -> Result<Option<WorkerView>, StoreError> {
-        let name = display_name.to_owned();
-        self.store.worker(worker_type.into(), name).await
-    }
-
-    /// The leaderboard of those who find pairs (HYBRID and GPU), or of CPU workers.
-    pub async fn leaderboard(
-        &self,
-        worker_type: WorkerType,
-        limit: u32,
-    ) -> Result<Vec<BoardRow>, StoreError> {
-        let stage = crate::store::Span::from(worker_type).last;
-        self.store.leaderboard(stage, limit).await
-    }
-
     /// Whether the tracker can serve.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.store.ping().await
@@ -270,12 +258,14 @@ impl Service {
 
     /// Gives everyone who was connected when the tracker stopped a whole idle time to call again.
     pub async fn grant_grace(&self) -> Result<(), StoreError> {
-        self.store.grant_grace(self.moment().until).await
+        let Moment { now, until } = self.moment();
+        self.store.grant_grace(now, until).await
     }
 
     /// Removes the workers that were silent for too long and re-opens their jobs.
     pub async fn reap(&self) -> Result<Reaped, StoreError> {
-        let reaped = self.store.reap(self.now()).await?;
+        let max_failures = self.config.max_failures;
+        let reaped = self.store.reap(self.now(), max_failures).await?;
         if reaped.workers > 0 {
             tracing::info!(
                 workers = reaped.workers,
@@ -299,7 +289,7 @@ impl Service {
 
     /// Stores what was heard from workers.
     pub async fn flush(&self) -> Result<(), StoreError> {
-        self.store.flush().await
+        self.store.flush(self.now()).await
     }
 
     fn moment(&self) -> Moment {
@@ -311,9 +301,30 @@ impl Service {
     }
 }
 
-fn caller(token: &str, worker_type: WorkerType) -> Caller {
-    Caller {
-        token: TokenHash::of(token),
-        span: worker_type.into(),
+/// Whether the project has work for such a worker; what is wrong otherwise.
+fn check_role(role: Role, counts: &Counts) -> Result<(), String> {
+    let stages = counts.stages.len();
+    let letters = format!(
+        "{} to {}",
+        stage_letter(0),
+        stage_letter(u8::try_from(stages.saturating_sub(1)).unwrap_or(u8::MAX))
+    );
+    if matches!(role, Role::Crawler(_)) && counts.kind == Some(Kind::Data) {
+        return Err(format!(
+            "This project has no shards of Common Crawl; its workers name a stage, {letters}."
+        ));
     }
+    match role.span(stages) {
+        Some(_) => Ok(()),
+        None => Err(format!(
+            "This project has no such stage; its stages are {letters}."
+        )),
+    }
+}
+
+/// The name of the first stage that a role works on.
+fn stage_name(role: Role, counts: &Counts) -> String {
+    let span = role.span(counts.stages.len());
+    let stage = span.and_then(|span| counts.stages.get(usize::from(span.first)));
+    stage.map_or_else(String::new, |stage| stage.name.clone())
 }

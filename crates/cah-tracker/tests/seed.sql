@@ -1,6 +1,6 @@
 -- A small store as schema 1 left it: one WAT file, its first job closed and its second leased.
 INSERT INTO chunks (chunk, url, url_key) VALUES (1, 'https://example.org/a.warc.wat.gz', 42);
-INSERT INTO jobs (number, state, stage, attempts) VALUES (1, 2, 1, 1), (2, 1, 0, 3);
+INSERT INTO jobs (number, state, stage, attempts, failures) VALUES (1, 2, 1, 1, 0), (2, 1, 0, 3, 2);
 UPDATE stages SET leased = 1 WHERE stage = 0;
 UPDATE totals SET jobs = 2, closed = 1, pairs = 7;
 INSERT INTO contributors (id, nickname) VALUES (1, 'ada');

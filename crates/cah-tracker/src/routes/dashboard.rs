@@ -8,13 +8,14 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use cah_protocol::WorkerType;
+use cah_protocol::stage_letter;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{App, assets, error::ApiError};
+use super::{App, assets, error::ApiError, pages::role_name};
 use crate::{
     chart::Chart,
     clock::Timestamp,
-    store::{BoardRow, Counts, ParkedJob, Point, WorkerView},
+    store::{BoardRow, Counts, Kind, ParkedJob, Point, StageCounts, Task, WorkerView},
     text::{compact, duration, grouped, percent},
 };
 
@@ -23,6 +24,9 @@ const WORKERS: u32 = 100;
 
 /// Parked shards on the first page.
 const PARKED: u32 = 20;
+
+/// Characters of a job's data on the first page.
+const SHORT: usize = 200;
 
 /// Lines of a leaderboard on the first page, and on its own.
 const BOARD: u32 = 10;
@@ -44,17 +48,20 @@ pub(super) fn routes() -> Router<App> {
 }
 
 /// What every page has.
-struct Frame {
-    project: String,
-    assets: &'static str,
+pub(super) struct Frame {
+    pub(super) project: String,
+    pub(super) assets: &'static str,
+    /// What the operator tells everybody; empty where nothing.
+    pub(super) banner: String,
 }
 
 impl Frame {
-    fn of(app: &App) -> Self {
-        Self {
+    pub(super) async fn of(app: &App) -> Result<Self, ApiError> {
+        Ok(Self {
             project: app.service.config().project.clone(),
             assets: assets::VERSION.as_str(),
-        }
+            banner: app.service.store().banner().await?,
+        })
     }
 }
 
@@ -62,6 +69,7 @@ impl Frame {
 #[template(path = "index.html")]
 struct Index {
     frame: Frame,
+    noun: Noun,
     completion: Completion,
     eta: String,
     figures: Vec<Figure>,
@@ -112,38 +120,50 @@ fn some(number: u64) -> String {
 }
 
 struct Parked {
-    shard: String,
-    url: String,
+    number: String,
+    about: String,
     failures: String,
-    message: String,
+    messages: Vec<String>,
 }
 
 impl From<ParkedJob> for Parked {
     fn from(job: ParkedJob) -> Self {
         Self {
-            shard: grouped(job.shard.number),
-            url: job.shard.url,
+            number: grouped(job.number),
+            about: match job.task {
+                Task::Shard(shard) => shard.url,
+                Task::Data(data) => shortened(&data),
+            },
             failures: grouped(job.failures.into()),
-            message: job.message,
+            messages: job.messages,
         }
     }
 }
 
+/// The beginning of a long text.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(SHORT) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 struct Figure {
-    name: &'static str,
+    name: String,
     value: String,
     note: String,
 }
 
 struct NamedChart {
-    name: &'static str,
+    name: String,
     id: &'static str,
     chart: Option<Chart>,
 }
 
 struct WorkerRow {
     name: String,
-    kind: &'static str,
+    kind: String,
+    page: String,
     nickname: String,
     shard: String,
     progress: String,
@@ -152,9 +172,15 @@ struct WorkerRow {
 }
 
 impl WorkerRow {
-    fn new(worker: WorkerView, now: Timestamp) -> Self {
+    fn new(worker: WorkerView, stages: &[StageCounts], now: Timestamp) -> Self {
+        let kind = role_name(worker.role, stages);
         Self {
-            kind: worker.span.worker_type().as_str(),
+            page: format!(
+                "/worker/{}/{}",
+                utf8_percent_encode(&kind.to_lowercase(), NON_ALPHANUMERIC),
+                worker.display_name
+            ),
+            kind,
             shard: worker.number.map_or("–".into(), grouped),
             jobs: grouped(worker.jobs_completed),
             seen: format!("{} ago", duration(now - worker.last_seen)),
@@ -166,8 +192,10 @@ impl WorkerRow {
 }
 
 struct Board {
-    name: &'static str,
-    id: &'static str,
+    name: String,
+    id: String,
+    /// What is counted: shards, or jobs of another kind.
+    noun: &'static str,
     /// CPU workers find no pairs.
     has_pairs: bool,
     rows: Vec<Ranked>,
@@ -181,7 +209,7 @@ struct Ranked {
 }
 
 impl Board {
-    fn new(name: &'static str, id: &'static str, has_pairs: bool, rows: Vec<BoardRow>) -> Self {
+    fn new(name: &str, id: &str, noun: &'static str, has_pairs: bool, rows: Vec<BoardRow>) -> Self {
         let ranked = |(i, row): (usize, BoardRow)| Ranked {
             rank: i + 1,
             nickname: row.nickname,
@@ -189,8 +217,9 @@ impl Board {
             pairs: grouped(row.pairs),
         };
         Self {
-            name,
-            id,
+            name: name.to_owned(),
+            id: id.to_owned(),
+            noun,
             has_pairs,
             rows: rows.into_iter().enumerate().map(ranked).collect(),
         }
@@ -201,23 +230,28 @@ async fn index(State(app): State<App>) -> Result<Response, ApiError> {
     let service = &app.service;
     let progress = service.project_progress().await?;
     let points = service.history(POINTS).await?;
-    let workers = service.workers(WORKERS).await?;
-    let parked = service.parked(PARKED).await?;
+    let workers = service.store().workers(WORKERS).await?;
+    let parked = match progress.counts.parked {
+        0 => Vec::new(),
+        _ => service.store().parked(PARKED).await?,
+    };
     let counts = &progress.counts;
+    let noun = Noun::of(counts);
     let more = counts.workers.saturating_sub(workers.len() as u64);
     let now = service.now();
     page(&Index {
-        frame: Frame::of(&app),
+        frame: Frame::of(&app).await?,
+        noun,
         completion: Completion::of(counts),
-        figures: figures(counts, &points),
-        charts: charts(&points),
+        figures: figures(counts, &noun, &points),
+        charts: charts(counts, &points),
         workers: workers
             .into_iter()
-            .map(|worker| WorkerRow::new(worker, now))
+            .map(|worker| WorkerRow::new(worker, &counts.stages, now))
             .collect(),
         more_workers: some(more),
         parked: parked.into_iter().map(Parked::from).collect(),
-        boards: boards(&app, BOARD, ["Leaderboard", "CPU leaderboard"]).await?,
+        boards: boards(&app, counts, BOARD, ["Leaderboard", "CPU leaderboard"]).await?,
         eta: progress.eta,
     })
 }
@@ -230,59 +264,104 @@ struct Leaderboard {
 }
 
 async fn leaderboard(State(app): State<App>) -> Result<Response, ApiError> {
+    let counts = app.service.counts().await?;
+    let names = ["Hybrid and GPU workers", "CPU workers"];
     page(&Leaderboard {
-        frame: Frame::of(&app),
-        boards: boards(&app, WHOLE_BOARD, ["Hybrid and GPU workers", "CPU workers"]).await?,
+        frame: Frame::of(&app).await?,
+        boards: boards(&app, &counts, WHOLE_BOARD, names).await?,
     })
 }
 
-/// The board of those who find pairs, and that of CPU workers where there are any.
+/// For shards the board of those who find pairs, and that of CPU workers where there are any; for
+/// other jobs one of each stage.
 async fn boards(
     app: &App,
+    counts: &Counts,
     limit: u32,
-    [of_pairs, of_cpu]: [&'static str; 2],
+    [of_pairs, of_cpu]: [&str; 2],
 ) -> Result<Vec<Board>, ApiError> {
-    let pairs = app.service.leaderboard(WorkerType::Hybrid, limit).await?;
-    let cpu = app.service.leaderboard(WorkerType::Cpu, limit).await?;
-    let mut boards = vec![Board::new(of_pairs, "board", true, pairs)];
-    if !cpu.is_empty() {
-        boards.push(Board::new(of_cpu, "cpu-board", false, cpu));
+    let store = app.service.store();
+    let noun = Noun::of(counts);
+    let stages = (0_u8..).zip(&counts.stages);
+    if counts.kind == Some(Kind::Data) {
+        let mut boards = Vec::new();
+        for (stage, StageCounts { name, .. }) in stages {
+            let rows = store.leaderboard(stage, limit).await?;
+            let id = format!("board-{}", stage_letter(stage));
+            boards.push(Board::new(name, &id, noun.capital, false, rows));
+        }
+        return Ok(boards);
+    }
+    let last = stages.last().map_or(0, |(stage, _)| stage);
+    let pairs = store.leaderboard(last, limit).await?;
+    let mut boards = vec![Board::new(of_pairs, "board", noun.capital, true, pairs)];
+    if last > 0 {
+        let cpu = store.leaderboard(0, limit).await?;
+        if !cpu.is_empty() {
+            boards.push(Board::new(of_cpu, "cpu-board", noun.capital, false, cpu));
+        }
     }
     Ok(boards)
 }
 
-fn figures(counts: &Counts, points: &[Point]) -> Vec<Figure> {
-    let per_shard = match counts.closed {
-        0 => "no shard closed yet".into(),
-        closed => format!("{} a shard", compact(counts.pairs as f64 / closed as f64)),
-    };
+/// What the project's jobs are called.
+#[derive(Clone, Copy)]
+struct Noun {
+    one: &'static str,
+    many: &'static str,
+    capital: &'static str,
+}
+
+impl Noun {
+    fn of(counts: &Counts) -> Self {
+        match counts.kind {
+            Some(Kind::Data) => Self {
+                one: "job",
+                many: "jobs",
+                capital: "Jobs",
+            },
+            Some(Kind::Shards) | None => Self {
+                one: "shard",
+                many: "shards",
+                capital: "Shards",
+            },
+        }
+    }
+}
+
+fn figures(counts: &Counts, noun: &Noun, points: &[Point]) -> Vec<Figure> {
     let idle = counts.workers.saturating_sub(counts.leased());
-    vec![
-        Figure {
-            name: "Pairs",
+    let mut figures = Vec::new();
+    if counts.kind != Some(Kind::Data) {
+        figures.push(Figure {
+            name: "Pairs".into(),
             value: grouped(counts.pairs),
-            note: per_shard,
-        },
-        Figure {
-            name: "Pairs an hour",
+            note: match counts.closed {
+                0 => "no shard closed yet".into(),
+                closed => format!("{} a shard", compact(counts.pairs as f64 / closed as f64)),
+            },
+        });
+        figures.push(Figure {
+            name: "Pairs an hour".into(),
             value: rate(points, |point| point.pairs),
             note: "over the last hour".into(),
+        });
+    }
+    figures.push(Figure {
+        name: format!("{} an hour", noun.capital),
+        value: rate(points, |point| point.closed),
+        note: "over the last hour".into(),
+    });
+    figures.push(Figure {
+        name: "Workers".into(),
+        value: grouped(counts.workers),
+        note: match idle {
+            0 if counts.workers == 0 => "none connected".into(),
+            0 => format!("all with a {}", noun.one),
+            idle => format!("{} without a {}", grouped(idle), noun.one),
         },
-        Figure {
-            name: "Shards an hour",
-            value: rate(points, |point| point.closed),
-            note: "over the last hour".into(),
-        },
-        Figure {
-            name: "Workers",
-            value: grouped(counts.workers),
-            note: match idle {
-                0 if counts.workers == 0 => "none connected".into(),
-                0 => "all with a shard".into(),
-                idle => format!("{} without a shard", grouped(idle)),
-            },
-        },
-    ]
+    });
+    figures
 }
 
 /// How fast a counter grew over the last hour, per hour.
@@ -302,22 +381,24 @@ fn rate(points: &[Point], counter: fn(&Point) -> u64) -> String {
     }
 }
 
-fn charts(points: &[Point]) -> Vec<NamedChart> {
-    vec![
-        NamedChart {
-            name: "Pairs an hour",
+fn charts(counts: &Counts, points: &[Point]) -> Vec<NamedChart> {
+    let mut charts = Vec::new();
+    if counts.kind != Some(Kind::Data) {
+        charts.push(NamedChart {
+            name: "Pairs an hour".into(),
             id: "pairs-chart",
             chart: Chart::per_hour(points, |point| point.pairs),
-        },
-        NamedChart {
-            name: "Shards an hour",
-            id: "shards-chart",
-            chart: Chart::per_hour(points, |point| point.closed),
-        },
-    ]
+        });
+    }
+    charts.push(NamedChart {
+        name: format!("{} an hour", Noun::of(counts).capital),
+        id: "shards-chart",
+        chart: Chart::per_hour(points, |point| point.closed),
+    });
+    charts
 }
 
-fn page(template: &impl Template) -> Result<Response, ApiError> {
+pub(super) fn page(template: &impl Template) -> Result<Response, ApiError> {
     let html = template.render().map_err(|error| {
         tracing::error!(%error, "a page could not be made");
         ApiError::Internal

@@ -1,14 +1,14 @@
 //! Figures as JSON, in the shapes of the public tracker, and the health check.
 
-use axum::{
-    Json, Router,
-    extract::{Path, State, rejection::PathRejection},
-    routing::get,
-};
+use axum::{Json, Router, extract::State, routing::get};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{App, error::ApiError, extract::worker_type};
+use super::{
+    App,
+    error::ApiError,
+    pages::{NamedWorker, WorkerPath, find_worker},
+};
 use crate::text::grouped;
 
 pub(super) fn routes() -> Router<App> {
@@ -54,19 +54,14 @@ struct WorkerData {
     last_seen: i64,
     user_nickname: String,
     #[serde(rename = "type")]
-    worker_type: &'static str,
+    worker_type: String,
 }
 
 async fn worker_data(
     State(app): State<App>,
-    path: Result<Path<(String, String)>, PathRejection>,
+    path: WorkerPath,
 ) -> Result<Json<WorkerData>, ApiError> {
-    const UNKNOWN: ApiError = ApiError::NotFound("There is no connected worker of that name.");
-    let Path((kind, display_name)) =
-        path.map_err(|_| ApiError::BadRequest("The address is not UTF-8.".into()))?;
-    let kind = worker_type(&kind)?;
-    let worker = app.service.worker(kind, &display_name).await?;
-    let worker = worker.ok_or(UNKNOWN)?;
+    let NamedWorker { kind, worker } = find_worker(&app, path).await?;
     Ok(Json(WorkerData {
         display_name: worker.display_name,
         shard_number: worker.number.map_or(json!("N/A"), |number| json!(number)),
@@ -75,7 +70,7 @@ async fn worker_data(
         first_seen: worker.first_seen,
         last_seen: worker.last_seen,
         user_nickname: worker.nickname,
-        worker_type: worker.span.worker_type().as_str(),
+        worker_type: kind,
     }))
 }
 

@@ -1,7 +1,7 @@
 //! What a call is answered when it is not carried out.
 
 use axum::{
-    http::StatusCode,
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use cah_protocol::{TextRejected, UNKNOWN_WORKER};
@@ -13,6 +13,10 @@ use crate::store::StoreError;
 pub(super) enum ApiError {
     /// 400: the caller sent nonsense.
     BadRequest(String),
+    /// 401: only operators may do that.
+    Unauthorized(&'static str),
+    /// 403: nobody may do that here.
+    Forbidden(&'static str),
     /// 403: nothing is open.
     NoOpenJob,
     /// 403: the caller holds no job, or another one.
@@ -21,6 +25,10 @@ pub(super) enum ApiError {
     UnknownWorker,
     /// 404: there is no such thing.
     NotFound(&'static str),
+    /// 404: there is no job of that number.
+    NoSuchJob(u64),
+    /// 409: it does not fit the project as it is.
+    Conflict(String),
     /// 405.
     MethodNotAllowed,
     /// 413.
@@ -35,6 +43,12 @@ impl ApiError {
     fn parts(self) -> (StatusCode, String) {
         let (status, text) = match self {
             Self::BadRequest(text) => return (StatusCode::BAD_REQUEST, text),
+            Self::Conflict(text) => return (StatusCode::CONFLICT, sentence(&text)),
+            Self::NoSuchJob(number) => {
+                return (StatusCode::NOT_FOUND, format!("There is no job {number}."));
+            }
+            Self::Forbidden(text) => (StatusCode::FORBIDDEN, text),
+            Self::Unauthorized(text) => (StatusCode::UNAUTHORIZED, text),
             Self::NoOpenJob => (
                 StatusCode::FORBIDDEN,
                 "No job is open at the moment. Please try again later.",
@@ -66,9 +80,22 @@ impl ApiError {
     }
 }
 
+/// A reason as a sentence.
+fn sentence(reason: &str) -> String {
+    let mut chars = reason.chars();
+    let first = chars.next().map(|c| c.to_uppercase().to_string());
+    format!("{}{}.", first.unwrap_or_default(), chars.as_str())
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        self.parts().into_response()
+        let (status, text) = self.parts();
+        match status {
+            StatusCode::UNAUTHORIZED => {
+                (status, [(header::WWW_AUTHENTICATE, "Bearer")], text).into_response()
+            }
+            _ => (status, text).into_response(),
+        }
     }
 }
 
@@ -78,6 +105,8 @@ impl From<StoreError> for ApiError {
             StoreError::UnknownWorker => Self::UnknownWorker,
             StoreError::NoOpenJob => Self::NoOpenJob,
             StoreError::NoLease => Self::NoLease,
+            StoreError::NoSuchJob(number) => Self::NoSuchJob(number),
+            StoreError::Conflict(text) => Self::Conflict(text),
             StoreError::NameTaken | StoreError::Open { .. } | StoreError::Unavailable(_) => {
                 tracing::error!(%error, "the store did not do what it was asked");
                 Self::Unavailable

@@ -1,5 +1,7 @@
 //! Reading queries and bodies without trusting them.
 
+use std::str::FromStr;
+
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Request},
@@ -11,12 +13,19 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use super::error::ApiError;
+use crate::{
+    store::{Caller, Role},
+    token::TokenHash,
+};
+
+/// The largest job number that a store can hold.
+pub(super) const MAX_NUMBER: u64 = i64::MAX as u64;
 
 /// The parameters of a query. Where a name comes twice, the last one counts.
 pub(super) struct Params(Vec<(String, String)>);
 
 impl Params {
-    fn parse(query: &str) -> Result<Self, ApiError> {
+    fn read(query: &str) -> Result<Self, ApiError> {
         query
             .split('&')
             .filter(|pair| !pair.is_empty())
@@ -38,6 +47,23 @@ impl Params {
         self.get("type")
             .map_or(Ok(WorkerType::default()), worker_type)
     }
+
+    /// A whole number, from 0 on.
+    pub(super) fn count(&self, name: &str) -> Result<Option<u64>, ApiError> {
+        self.parse(name, "a whole number from 0 on")
+    }
+
+    /// A whole number.
+    pub(super) fn integer(&self, name: &str) -> Result<Option<i64>, ApiError> {
+        self.parse(name, "a whole number")
+    }
+
+    fn parse<T: FromStr>(&self, name: &str, what: &str) -> Result<Option<T>, ApiError> {
+        let parsed = self.get(name).map(str::parse);
+        parsed
+            .transpose()
+            .map_err(|_| ApiError::BadRequest(format!("`{name}` must be {what}.")))
+    }
 }
 
 fn decode(text: &str) -> Result<String, ApiError> {
@@ -51,7 +77,7 @@ impl<S: Sync> FromRequestParts<S> for Params {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        Self::parse(parts.uri.query().unwrap_or_default())
+        Self::read(parts.uri.query().unwrap_or_default())
     }
 }
 
@@ -108,6 +134,39 @@ impl Fields {
         self.optional_text("type")?
             .map_or(Ok(WorkerType::default()), worker_type)
     }
+
+    /// Who calls: the token, and the type of worker where the call says it. Where it does not, as
+    /// in DistCompute, the token alone tells what its worker was taken in as.
+    pub(super) fn caller(&self) -> Result<Caller, ApiError> {
+        let token = TokenHash::of(self.token()?);
+        let worker_type = self.optional_text("type")?.map(worker_type).transpose()?;
+        let role = worker_type.map(Role::from);
+        Ok(Caller { token, role })
+    }
+
+    /// A list that must be there.
+    pub(super) fn list(&self, name: &str) -> Result<&[Value], ApiError> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Err(missing(name)),
+            Some(Value::Array(values)) => Ok(values),
+            Some(_) => Err(ApiError::BadRequest(format!("`{name}` must be a list."))),
+        }
+    }
+
+    /// An object that must be there.
+    pub(super) fn object(&self, name: &str) -> Result<&Map<String, Value>, ApiError> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Err(missing(name)),
+            Some(Value::Object(fields)) => Ok(fields),
+            Some(_) => Err(ApiError::BadRequest(format!("`{name}` must be an object."))),
+        }
+    }
+
+    /// A job number that must be there.
+    pub(super) fn number(&self, name: &str) -> Result<u64, ApiError> {
+        self.optional_count(name, MAX_NUMBER)?
+            .ok_or_else(|| missing(name))
+    }
 }
 
 /// The refusal of a call without a field that it needs.
@@ -147,11 +206,11 @@ mod tests {
 
     #[test]
     fn queries_are_decoded() {
-        let params = Params::parse("nickname=a+b%26c&type=GPU&&x").ok().unwrap();
+        let params = Params::read("nickname=a+b%26c&type=GPU&&x").ok().unwrap();
         assert_eq!(params.get("nickname"), Some("a b&c"));
         assert_eq!(params.worker_type().ok(), Some(WorkerType::Gpu));
         assert_eq!(params.get("x"), Some(""));
-        assert!(Params::parse("nickname=%ff").is_err());
+        assert!(Params::read("nickname=%ff").is_err());
     }
 
     #[test]
@@ -169,7 +228,7 @@ mod tests {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = Fields::parse(&bytes);
-            let _ = Params::parse(&String::from_utf8_lossy(&bytes));
+            let _ = Params::read(&String::from_utf8_lossy(&bytes));
         }
 
         #[test]
@@ -177,7 +236,7 @@ mod tests {
             let query = url::form_urlencoded::Serializer::new(String::new())
                 .append_pair(&name, &value)
                 .finish();
-            let params = Params::parse(&query).ok().unwrap();
+            let params = Params::read(&query).ok().unwrap();
             prop_assert_eq!(params.get(&name), Some(value.as_str()));
         }
     }

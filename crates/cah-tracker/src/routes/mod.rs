@@ -1,11 +1,17 @@
 //! HTTP: reads what came from outside, asks the [`Service`], words the answer.
 
+mod admin;
 mod assets;
 mod crawlingathome;
 mod dashboard;
 mod data;
+mod distcompute;
 mod error;
 mod extract;
+mod operator;
+mod pages;
+mod whole_wats;
+mod workers;
 
 use std::{any::Any, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -15,6 +21,7 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use tokio::sync::Semaphore;
 use tower_http::{
     catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer, timeout::TimeoutLayer,
 };
@@ -38,27 +45,38 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; scr
 struct App {
     service: Arc<Service>,
     addr: SocketAddr,
+    /// Held by reads that may walk over many jobs: one at a time, whoever asks.
+    slow_reads: Arc<Semaphore>,
 }
 
 /// All routes of a tracker that listens on `addr`.
 pub(crate) fn router(service: Arc<Service>, addr: SocketAddr) -> Router {
-    let app = Router::new()
+    let calls = Router::new()
+        .merge(workers::routes())
         .merge(crawlingathome::routes())
+        .merge(distcompute::routes())
+        .merge(whole_wats::routes())
+        .merge(admin::routes())
         .merge(data::routes())
         .merge(dashboard::routes())
+        .merge(pages::routes())
         .merge(assets::routes())
         .fallback(async || ApiError::NotFound("There is no such page."))
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-        .with_state(App { service, addr });
-    let header = |name: HeaderName, value: &'static str| {
-        SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
-    };
-    app.layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(TimeoutLayer::with_status_code(
             StatusCode::SERVICE_UNAVAILABLE,
             DEADLINE,
-        ))
-        .layer(CatchPanicLayer::custom(on_panic))
+        ));
+    let app = calls.merge(admin::long_routes()).with_state(App {
+        service,
+        addr,
+        slow_reads: Arc::new(Semaphore::new(1)),
+    });
+    let header = |name: HeaderName, value: &'static str| {
+        SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
+    };
+    app.layer(CatchPanicLayer::custom(on_panic))
         .layer(header(
             header::CONTENT_SECURITY_POLICY,
             CONTENT_SECURITY_POLICY,

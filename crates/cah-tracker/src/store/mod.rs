@@ -1,11 +1,14 @@
 //! What the tracker remembers, behind one narrow interface.
 //!
-//! The interface is split by aggregate: [`Jobs`], [`Workers`], [`Contributors`] and [`Series`];
-//! a [`Store`] is all of them. Every method is one atomic step: it happens as a whole or not at
+//! The interface is split by aggregate: [`Jobs`], [`Chunks`], [`Workers`], [`Contributors`] and
+//! [`Series`], beside what operators do ([`Admin`], [`Archive`]); a [`Store`] is all of them. Every method is one atomic step: it happens as a whole or not at
 //! all, and what it changed about jobs is durable when it returns. Counters are kept with each
 //! change, so that no method walks over all jobs.
 
+mod archive;
+mod keys;
 mod model;
+mod presence;
 mod sqlite;
 
 use std::sync::Arc;
@@ -13,11 +16,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use thiserror::Error;
 
+use cah_protocol::Shard;
+
 use crate::clock::Timestamp;
 
+pub use archive::{Archive, ArchiveError, Rows, TABLES, Table};
 pub use model::{
-    Accepted, AddedChunks, BoardRow, Caller, Claimed, Completion, Counts, Failure, Moment,
-    NewWorker, ParkedJob, Point, Reaped, Span, StageCounts, WorkerView,
+    Accepted, Added, BoardRow, Caller, Claim, Claimed, Completion, CompletionRecord, Counts,
+    Failure, Flag, HandIn, HandInBy, JobRecord, Kind, Moment, NewWorker, Order, ParkedJob, Point,
+    Reaped, Role, Span, StageCounts, State, Task, WorkerView,
 };
 pub use sqlite::SqliteStore;
 
@@ -37,6 +44,12 @@ pub enum StoreError {
     /// A connected worker has that display name.
     #[error("the display name is taken")]
     NameTaken,
+    /// There is no job of that number.
+    #[error("there is no job {0}")]
+    NoSuchJob(u64),
+    /// What an operator asked for does not fit the project as it is.
+    #[error("{0}")]
+    Conflict(String),
     /// The store cannot be opened.
     #[error("cannot open the store {name}: {reason}")]
     Open {
@@ -58,11 +71,21 @@ impl StoreError {
 }
 
 /// Jobs, and the leases on them.
+///
+/// A job that a worker gives back because it cannot do it, or because its input is no good, has a
+/// setback: it goes behind the open ones with fewer. A lease that ends without a result has failed,
+/// unless the worker said goodbye or flagged the input; the last failure within the limit parks
+/// the job for a person. A job that goes back a stage has failed, and has no setbacks there.
 #[async_trait]
 pub trait Jobs: Send + Sync {
-    /// Leases the oldest job that is open for the caller. A job that it still holds is re-opened
-    /// first, so that it never holds two.
-    async fn claim(&self, caller: Caller, moment: Moment) -> Result<Claimed, StoreError>;
+    /// Leases the first job that is open for the caller. One that it still holds is re-opened
+    /// before, so that it never holds two; that is a failure.
+    async fn claim(
+        &self,
+        caller: Caller,
+        claim: Claim,
+        moment: Moment,
+    ) -> Result<Claimed, StoreError>;
 
     /// Accepts what the caller made of the job that it holds, and ends the lease. Repeating the
     /// last accepted completion, no job claimed since, changes nothing.
@@ -73,13 +96,18 @@ pub trait Jobs: Send + Sync {
         moment: Moment,
     ) -> Result<Accepted, StoreError>;
 
-    /// Sends the job that the caller holds back a stage, because its input is no good. Earlier
-    /// inputs stay. Repeating it, no job claimed since, changes nothing.
-    async fn flag(&self, caller: Caller, moment: Moment) -> Result<Accepted, StoreError>;
+    /// Re-opens the job that the caller holds, because its input is no good. Once so many workers
+    /// said so the job goes back a stage; earlier inputs stay. Repeating it, no job claimed since,
+    /// changes nothing.
+    async fn flag(
+        &self,
+        caller: Caller,
+        flag: Flag,
+        moment: Moment,
+    ) -> Result<Accepted, StoreError>;
 
-    /// Takes back the job that the caller holds and cannot do. It goes behind the open jobs that
-    /// failed less often; the last failure within the limit parks it for a person. Repeating it,
-    /// no job claimed since, changes nothing.
+    /// Takes back the job that the caller holds and cannot do: a failure. Repeating it, no job
+    /// claimed since, changes nothing.
     async fn fail(
         &self,
         caller: Caller,
@@ -87,54 +115,105 @@ pub trait Jobs: Send + Sync {
         moment: Moment,
     ) -> Result<Accepted, StoreError>;
 
+    /// The counters, as of the last change.
+    async fn counts(&self) -> Result<Counts, StoreError>;
+
     /// The first `limit` parked jobs, by number.
     async fn parked(&self, limit: u32) -> Result<Vec<ParkedJob>, StoreError>;
 
-    /// Opens every parked job again, its failures forgotten, and returns their number.
-    async fn requeue(&self) -> Result<u64, StoreError>;
+    /// The first `limit` jobs after number `after`, with all that is known about them.
+    async fn records(&self, after: u64, limit: u32) -> Result<Vec<JobRecord>, StoreError>;
+
+    /// Those of the addresses that no job waits with: what was handed over at them is used up, or
+    /// was never handed over.
+    async fn finished(&self, addresses: Vec<String>) -> Result<Vec<String>, StoreError>;
+}
+
+/// Whole WAT files, for clients that take both shards of one without a lease.
+#[async_trait]
+pub trait Chunks: Send + Sync {
+    /// The address of a WAT file with an open shard; of one whose two shards are open, where there
+    /// is one.
+    async fn open_chunk(&self) -> Result<Option<String>, StoreError>;
+
+    /// The shards of a WAT file that wait at the first stage.
+    async fn open_shards(&self, url: String) -> Result<Vec<Shard>, StoreError>;
+
+    /// Accepts results without leases, and returns how many stand by now: what was accepted
+    /// before, with the same output, counts nothing and stands.
+    async fn hand_in(
+        &self,
+        results: Vec<HandIn>,
+        by: HandInBy,
+        now: Timestamp,
+    ) -> Result<u64, StoreError>;
+}
+
+/// What operators do.
+#[async_trait]
+pub trait Admin: Send + Sync {
+    /// Names the project's stages. [`StoreError::Conflict`] where it has jobs or workers and
+    /// other stages.
+    async fn init(&self, stages: Vec<String>) -> Result<(), StoreError>;
 
     /// Adds the WAT files that are not there yet with the next chunk numbers, two open jobs each.
-    async fn add_chunks(&self, urls: Vec<String>) -> Result<AddedChunks, StoreError>;
+    async fn add_chunks(&self, urls: Vec<String>, priority: i64) -> Result<Added, StoreError>;
 
-    /// The counters, as of the last change.
-    async fn counts(&self) -> Result<Counts, StoreError>;
+    /// Adds the texts that are not there yet as open jobs with the next numbers.
+    async fn add_payloads(&self, texts: Vec<String>, priority: i64) -> Result<Added, StoreError>;
+
+    /// Opens parked jobs again, their failures forgotten: one or all. Returns how many.
+    async fn requeue(&self, number: Option<u64>) -> Result<u64, StoreError>;
+
+    /// Opens a job at the first stage as if nothing had ever been done with it: whoever works on
+    /// it loses it, and what was accepted is revoked and counts no longer.
+    async fn reset(&self, number: u64) -> Result<(), StoreError>;
+
+    /// Takes a job out of the project, like [`Admin::reset`]; a reset brings it back.
+    async fn ban(&self, number: u64) -> Result<(), StoreError>;
+
+    /// What the operator tells everybody; empty where nothing.
+    async fn banner(&self) -> Result<String, StoreError>;
+
+    /// Tells everybody something else, or with an empty text nothing.
+    async fn set_banner(&self, text: String) -> Result<(), StoreError>;
 }
 
 /// The connected workers.
 #[async_trait]
 pub trait Workers: Send + Sync {
-    /// Adds a worker.
+    /// Adds a worker. [`StoreError::Conflict`] where the project has no such stage.
     async fn register(&self, worker: NewWorker, moment: Moment) -> Result<(), StoreError>;
 
-    /// Hears from a worker: moves its deadline, and takes note of its progress where it tells.
-    /// Kept in memory and stored now and then.
+    /// Hears from a worker: moves its deadline, takes note of its progress where it tells, and
+    /// returns what it was taken in as. Kept in memory and stored now and then.
     async fn beat(
         &self,
         caller: Caller,
         progress: Option<String>,
         moment: Moment,
-    ) -> Result<(), StoreError>;
+    ) -> Result<Role, StoreError>;
 
     /// Removes a worker and re-opens its job.
-    async fn leave(&self, caller: Caller, moment: Moment) -> Result<(), StoreError>;
+    async fn leave(&self, caller: Caller, moment: Moment) -> Result<Role, StoreError>;
 
-    /// Removes the workers whose deadline has passed and re-opens their jobs.
-    async fn reap(&self, now: Timestamp) -> Result<Reaped, StoreError>;
+    /// Removes the workers whose deadline has passed; the jobs that they held have failed.
+    async fn reap(&self, now: Timestamp, max_failures: u32) -> Result<Reaped, StoreError>;
 
     /// Moves every deadline to `until`: done once when a tracker starts, for nobody could be heard
-    /// while there was none.
-    async fn grant_grace(&self, until: Timestamp) -> Result<(), StoreError>;
+    /// while there was none. Where another tracker serves the project there was one.
+    async fn grant_grace(&self, now: Timestamp, until: Timestamp) -> Result<(), StoreError>;
 
     /// Stores what [`Workers::beat`] kept in memory.
-    async fn flush(&self) -> Result<(), StoreError>;
+    async fn flush(&self, now: Timestamp) -> Result<(), StoreError>;
 
     /// The first `limit` workers, the longest connected first.
     async fn workers(&self, limit: u32) -> Result<Vec<WorkerView>, StoreError>;
 
-    /// The worker of that kind and display name.
+    /// The worker of that role and display name.
     async fn worker(
         &self,
-        span: Span,
+        role: Role,
         display_name: String,
     ) -> Result<Option<WorkerView>, StoreError>;
 }
@@ -159,7 +238,9 @@ pub trait Series: Send + Sync {
 
 /// Everything that the tracker remembers.
 #[async_trait]
-pub trait Store: Jobs + Workers + Contributors + Series + 'static {
+pub trait Store:
+    Jobs + Chunks + Admin + Workers + Contributors + Series + Archive + 'static
+{
     /// Whether the store takes changes; an error where it does not.
     async fn ping(&self) -> Result<(), StoreError>;
 
@@ -171,7 +252,7 @@ pub trait Store: Jobs + Workers + Contributors + Series + 'static {
 ///
 /// # Errors
 /// [`StoreError::Open`] with what is wrong and what to do about it.
-pub fn open(address: &str) -> Result<Arc<dyn Store>, StoreError> {
+pub async fn open(address: &str) -> Result<Arc<dyn Store>, StoreError> {
     match address.strip_prefix("sqlite:") {
         Some(path) if !path.is_empty() => Ok(Arc::new(SqliteStore::open(path)?)),
         _ => Err(StoreError::Open {

@@ -1,12 +1,11 @@
 //! What goes into a store and comes out of it.
 
-use cah_protocol::{Shard, WorkerType};
+use cah_protocol::{Shard, WorkerType, stage_letter, stage_of_letter};
 
+use super::StoreError;
 use crate::{clock::Timestamp, token::TokenHash};
 
 /// The stages that a worker takes a job through, first and last included.
-///
-/// Crawling@Home has two, 0 (CPU) and 1 (GPU): a HYBRID worker does both in one go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Span {
     /// Jobs that wait at this stage are the ones it can claim.
@@ -15,25 +14,86 @@ pub struct Span {
     pub last: u8,
 }
 
-impl From<WorkerType> for Span {
-    fn from(worker_type: WorkerType) -> Self {
-        let (first, last) = match worker_type {
-            WorkerType::Hybrid => (0, 1),
-            WorkerType::Cpu => (0, 0),
-            WorkerType::Gpu => (1, 1),
+/// What a worker was taken in as: the jobs that it gets, and the dialect in which it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// A Crawling@Home worker, which takes shards.
+    Crawler(WorkerType),
+    /// A DistCompute worker: one stage, from 0.
+    Stage(u8),
+}
+
+impl Role {
+    /// The stages that the role stands for in a project of so many, or `None` where the project
+    /// has no such stage.
+    ///
+    /// HYBRID takes a job the whole way, CPU through the first stage, GPU through the rest.
+    pub fn span(self, stages: usize) -> Option<Span> {
+        let last = u8::try_from(stages).ok()?.checked_sub(1)?;
+        let (first, last) = match self {
+            Self::Crawler(WorkerType::Hybrid) => (0, last),
+            Self::Crawler(WorkerType::Cpu) => (0, 0),
+            Self::Crawler(WorkerType::Gpu) => (1, last),
+            Self::Stage(stage) => (stage, stage),
         };
-        Self { first, last }
+        let exists = usize::from(last) < stages && first <= last;
+        exists.then_some(Span { first, last })
+    }
+
+    /// As it is stored: the worker type, or the letter of the stage.
+    pub(crate) fn as_text(self) -> String {
+        match self {
+            Self::Crawler(worker_type) => worker_type.to_string(),
+            Self::Stage(stage) => stage_letter(stage).to_string(),
+        }
+    }
+
+    /// Reads what [`Role::as_text`] wrote.
+    pub(crate) fn from_text(text: &str) -> Option<Self> {
+        match text {
+            "HYBRID" => Some(Self::Crawler(WorkerType::Hybrid)),
+            "CPU" => Some(Self::Crawler(WorkerType::Cpu)),
+            "GPU" => Some(Self::Crawler(WorkerType::Gpu)),
+            letter => stage_of_letter(letter).map(Self::Stage),
+        }
     }
 }
 
-impl Span {
-    /// The Crawling@Home worker that does these stages.
-    pub fn worker_type(self) -> WorkerType {
-        match (self.first, self.last) {
-            (0, 0) => WorkerType::Cpu,
-            (0, _) => WorkerType::Hybrid,
-            _ => WorkerType::Gpu,
+impl From<WorkerType> for Role {
+    fn from(worker_type: WorkerType) -> Self {
+        Self::Crawler(worker_type)
+    }
+}
+
+/// What the jobs of a project are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Halves of WAT files.
+    Shards,
+    /// Text of any kind.
+    Data,
+}
+
+impl Kind {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Shards => "shards",
+            Self::Data => "data",
         }
+    }
+
+    pub(crate) fn from_text(text: &str) -> Option<Self> {
+        [Self::Shards, Self::Data]
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+    }
+
+    /// Why jobs of another kind are not added.
+    pub(crate) fn refusal(self) -> StoreError {
+        StoreError::Conflict(match self {
+            Self::Shards => "the jobs of this project are shards of WAT files; start another project for others".into(),
+            Self::Data => "the jobs of this project are no shards of WAT files; start another project for those".into(),
+        })
     }
 }
 
@@ -46,20 +106,22 @@ pub struct Moment {
     pub until: Timestamp,
 }
 
-/// Who calls: the token, and the kind of worker that it says it is. Both must fit.
+/// Who calls: the token, and what the caller says that it is. Both must fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// The hash of the token that came with the call.
     pub token: TokenHash,
-    /// The kind of worker.
-    pub span: Span,
+    /// The role that it names; `None` leaves that to the token.
+    pub role: Option<Role>,
 }
 
 /// A worker that joins.
 #[derive(Clone, Debug)]
 pub struct NewWorker {
-    /// Its token and kind.
-    pub caller: Caller,
+    /// The hash of its token.
+    pub token: TokenHash,
+    /// What it is taken in as.
+    pub role: Role,
     /// Its name on pages, unique among the connected.
     pub display_name: String,
     /// Whom its work is counted for.
@@ -68,11 +130,54 @@ pub struct NewWorker {
     pub progress: String,
 }
 
+/// Which of the open jobs come first, among those of the highest priority with the fewest
+/// setbacks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// By number.
+    #[default]
+    Oldest,
+    /// From a number on that is drawn anew for each claim.
+    Random,
+}
+
+/// How jobs are given out.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim {
+    /// In which order.
+    pub order: Order,
+    /// The number of failures that parks the job that the caller still holds.
+    pub max_failures: u32,
+}
+
+/// What a job is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Half a WAT file.
+    Shard(Shard),
+    /// Text from the operator's list.
+    Data(String),
+}
+
+impl Task {
+    /// The shard that it is.
+    pub fn shard(&self) -> Option<&Shard> {
+        match self {
+            Self::Shard(shard) => Some(shard),
+            Self::Data(_) => None,
+        }
+    }
+}
+
 /// A job, leased to the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claimed {
-    /// The shard.
-    pub shard: Shard,
+    /// What the caller was taken in as.
+    pub role: Role,
+    /// The job's number.
+    pub number: u64,
+    /// What it is about.
+    pub task: Task,
     /// How many times the job was leased, this time included.
     pub attempt: u32,
     /// When the lease ends unless the worker is heard from.
@@ -88,10 +193,19 @@ pub struct Completion {
     pub pairs: u64,
     /// What the next stage gets.
     pub output: Option<String>,
-    /// Whether the job is done with this; it goes on to the next stage otherwise.
+    /// Whether the job is done with this although stages are left.
     pub closes: bool,
     /// The job that the caller believes to hold, where it says so.
     pub number: Option<u64>,
+}
+
+/// The input of a job is no good, says a worker.
+#[derive(Clone, Copy, Debug)]
+pub struct Flag {
+    /// How many workers must say so before the job goes back a stage.
+    pub reports: u32,
+    /// The number of failures that parks a job; going back counts as one.
+    pub max_failures: u32,
 }
 
 /// Why a worker cannot do its job.
@@ -102,18 +216,40 @@ pub struct Failure {
     /// What is wrong: text from outside.
     pub message: String,
     /// The number of failures that parks a job.
-    pub limit: u32,
+    pub max_failures: u32,
 }
 
 /// A job that waits for a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParkedJob {
-    /// The shard.
-    pub shard: Shard,
+    /// The job's number.
+    pub number: u64,
+    /// What it is about.
+    pub task: Task,
     /// How often it failed.
     pub failures: u32,
-    /// What the last worker said: text from outside.
-    pub message: String,
+    /// What was wrong the last times, the latest first: text from outside.
+    pub messages: Vec<String>,
+}
+
+/// A result that comes without a lease: from a client that takes whole WAT files, or from an
+/// operator.
+#[derive(Clone, Debug)]
+pub struct HandIn {
+    /// The job.
+    pub number: u64,
+    /// What was made of it.
+    pub completion: Completion,
+}
+
+/// Who hands results in, and with what right.
+#[derive(Clone, Debug)]
+pub struct HandInBy {
+    /// Whom they are counted for.
+    pub nickname: String,
+    /// An operator may settle jobs at any stage and such as others work on; everybody else those
+    /// that wait at the first stage.
+    pub operator: bool,
 }
 
 /// How a call that can be repeated was taken.
@@ -127,16 +263,18 @@ pub enum Accepted {
 
 /// What an import changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AddedChunks {
-    /// WAT files that are new.
+pub struct Added {
+    /// WAT files, or jobs of another kind, that are new.
     pub added: u64,
-    /// WAT files that were there.
+    /// Those that were there.
     pub known: u64,
 }
 
 /// The counters of the project.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
+    /// What the jobs are; unknown until there are some.
+    pub kind: Option<Kind>,
     /// All jobs.
     pub jobs: u64,
     /// Those that are done.
@@ -159,6 +297,12 @@ impl Counts {
         self.stages
             .get(usize::from(stage))
             .map_or(0, |stage| stage.open)
+    }
+
+    /// Whether the stages are those of a project that nobody gave any: Crawling@Home's.
+    pub(crate) fn has_default_stages(&self) -> bool {
+        let names = self.stages.iter().map(|stage| stage.name.as_str());
+        names.eq(["CPU", "GPU"])
     }
 
     /// Jobs that somebody works on, over all stages.
@@ -188,8 +332,8 @@ pub struct StageCounts {
 pub struct WorkerView {
     /// Its name.
     pub display_name: String,
-    /// Its kind.
-    pub span: Span,
+    /// What it was taken in as.
+    pub role: Role,
     /// Whom its work is counted for.
     pub nickname: String,
     /// The job that it holds.
@@ -235,14 +379,124 @@ pub struct Reaped {
     pub jobs: u64,
 }
 
+/// A job with all that is known about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobRecord {
+    /// The job's number.
+    pub number: u64,
+    /// What it is about.
+    pub task: Task,
+    /// Where it is.
+    pub state: State,
+    /// The stage that it waits at, is worked on at or was closed at.
+    pub stage: u8,
+    /// Claims of a higher priority come first.
+    pub priority: i64,
+    /// How many times it was leased.
+    pub attempts: u32,
+    /// How many of these failed.
+    pub failures: u32,
+    /// What was accepted, stage by stage, the oldest first.
+    pub completions: Vec<CompletionRecord>,
+}
+
+/// The state of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It waits at a stage.
+    Open,
+    /// A worker has it.
+    Leased,
+    /// It is done.
+    Closed,
+    /// An operator took it out.
+    Banned,
+    /// It failed too often and waits for a person.
+    Parked,
+}
+
+impl State {
+    /// The number that stands for it in a store.
+    pub(crate) const fn code(self) -> i64 {
+        match self {
+            Self::Open => 0,
+            Self::Leased => 1,
+            Self::Closed => 2,
+            Self::Banned => 3,
+            Self::Parked => 4,
+        }
+    }
+
+    pub(crate) const fn from_code(code: i64) -> Option<Self> {
+        match code {
+            0 => Some(Self::Open),
+            1 => Some(Self::Leased),
+            2 => Some(Self::Closed),
+            3 => Some(Self::Banned),
+            4 => Some(Self::Parked),
+            _ => None,
+        }
+    }
+
+    /// The name that exports and messages use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Leased => "leased",
+            Self::Closed => "closed",
+            Self::Banned => "banned",
+            Self::Parked => "parked",
+        }
+    }
+}
+
+/// One accepted result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompletionRecord {
+    /// The stage that it completed.
+    pub stage: u8,
+    /// The attempt that made it.
+    pub attempt: u32,
+    /// Whose it is: text from outside.
+    pub nickname: String,
+    /// How many pairs were found.
+    pub pairs: u64,
+    /// What was handed over: text from outside.
+    pub output: Option<String>,
+    /// When it was accepted.
+    pub at: Timestamp,
+    /// Whether an operator took it back.
+    pub revoked: bool,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn each_type_is_a_span_of_its_own() {
-        for worker_type in [WorkerType::Hybrid, WorkerType::Cpu, WorkerType::Gpu] {
-            assert_eq!(Span::from(worker_type).worker_type(), worker_type);
+    fn roles_are_spans_of_the_project() {
+        let span = |role: Role, stages| role.span(stages).map(|span| (span.first, span.last));
+        assert_eq!(span(WorkerType::Hybrid.into(), 2), Some((0, 1)));
+        assert_eq!(span(WorkerType::Cpu.into(), 2), Some((0, 0)));
+        assert_eq!(span(WorkerType::Gpu.into(), 2), Some((1, 1)));
+        assert_eq!(span(WorkerType::Gpu.into(), 3), Some((1, 2)));
+        assert_eq!(span(WorkerType::Hybrid.into(), 1), Some((0, 0)));
+        assert_eq!(span(WorkerType::Gpu.into(), 1), None);
+        assert_eq!(span(Role::Stage(4), 5), Some((4, 4)));
+        assert_eq!(span(Role::Stage(5), 5), None);
+        assert_eq!(span(Role::Stage(0), 0), None);
+    }
+
+    #[test]
+    fn roles_and_states_survive_the_store() {
+        let types = [WorkerType::Hybrid, WorkerType::Cpu, WorkerType::Gpu];
+        let stages = (0..26).map(Role::Stage);
+        for role in types.map(Role::from).into_iter().chain(stages) {
+            assert_eq!(Role::from_text(&role.as_text()), Some(role));
+        }
+        assert_eq!(Role::from_text("?"), None);
+        for code in 0..5 {
+            assert_eq!(State::from_code(code).map(State::code), Some(code));
         }
     }
 }

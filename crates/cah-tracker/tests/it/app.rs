@@ -64,7 +64,9 @@ impl TestApp {
     }
 
     pub(crate) async fn open(dir: TempDir, clock: Arc<ManualClock>, config: Config) -> Self {
-        let store = store::open(&format!("sqlite:{}", file(dir.path()).display())).unwrap();
+        let store = store::open(&format!("sqlite:{}", file(dir.path()).display()))
+            .await
+            .unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let tracker = Tracker::new(Arc::clone(&store), config)
             .unwrap()
@@ -105,7 +107,7 @@ impl TestApp {
     pub(crate) async fn add_wats(&self, wats: std::ops::Range<usize>) {
         let url = |i| format!("https://data.example.org/{i:05}.warc.wat.gz");
         self.store
-            .add_chunks(wats.map(url).collect())
+            .add_chunks(wats.map(url).collect(), 0)
             .await
             .unwrap();
     }

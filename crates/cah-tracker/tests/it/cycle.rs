@@ -341,7 +341,7 @@ async fn it_serves_until_it_is_told_to_stop() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/healthz", listener.local_addr().unwrap());
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let store = store::open(&address).unwrap();
+    let store = store::open(&address).await.unwrap();
     let serving = tokio::spawn(Tracker::serve(listener, store, Config::default(), async {
         stopped.await.unwrap();
     }));
@@ -352,35 +352,48 @@ async fn it_serves_until_it_is_told_to_stop() {
     serving.await.unwrap().unwrap();
     assert!(client.get(&url).send().await.is_err());
     // The file is free for the next one.
-    store::open(&address).unwrap();
+    store::open(&address).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_store_belongs_to_one_process_and_to_this_program() {
     let dir = tempfile::tempdir().unwrap();
     let address = |name: &str| format!("sqlite:{}", dir.path().join(name).display());
-    let refusal = |name: &str| {
-        let error = store::open(&address(name)).err().expect("it must not open");
+    let refusal = async |name: &str| {
+        let opened = store::open(&address(name)).await;
+        let error = opened.err().expect("it must not open");
         error
             .to_string()
             .replace(&dir.path().display().to_string(), "[dir]")
     };
-    let _open = store::open(&address("t.db")).unwrap();
-    assert_snapshot!(refusal("t.db"), @"cannot open the store [dir]/t.db: another process has it open, perhaps a running tracker; stop that first");
+    let _open = store::open(&address("t.db")).await.unwrap();
+    assert_snapshot!(refusal("t.db").await, @"cannot open the store [dir]/t.db: another process has it open, perhaps a running tracker; stop that first");
 
     let foreign = rusqlite::Connection::open(dir.path().join("foreign.db")).unwrap();
     foreign.execute_batch("CREATE TABLE t (x)").unwrap();
-    assert_snapshot!(refusal("foreign.db"), @"cannot open the store [dir]/foreign.db: it is a database of another program; name another file");
+    assert_snapshot!(refusal("foreign.db").await, @"cannot open the store [dir]/foreign.db: it is a database of another program; name another file");
 
     std::fs::write(dir.path().join("text.db"), "x".repeat(5_000)).unwrap();
-    assert_snapshot!(refusal("text.db"), @"cannot open the store [dir]/text.db: it is no database; name another file");
+    assert_snapshot!(refusal("text.db").await, @"cannot open the store [dir]/text.db: it is no database; name another file");
 
-    drop(store::open(&address("new.db")).unwrap());
+    drop(store::open(&address("new.db")).await.unwrap());
     let newer = rusqlite::Connection::open(dir.path().join("new.db")).unwrap();
     newer.pragma_update(None, "user_version", 99).unwrap();
-    assert!(refusal("new.db").contains("newer version of the tracker (schema 99"));
+    assert!(
+        refusal("new.db")
+            .await
+            .contains("newer version of the tracker (schema 99")
+    );
 
-    assert!(refusal("no/such/folder.db").contains("No such file or directory"));
-    let unknown = store::open("mysql://host/").err().unwrap().to_string();
+    assert!(
+        refusal("no/such/folder.db")
+            .await
+            .contains("No such file or directory")
+    );
+    let unknown = store::open("mysql://host/")
+        .await
+        .err()
+        .unwrap()
+        .to_string();
     assert_snapshot!(unknown, @"cannot open the store `mysql://host/`: a store is named as sqlite:PATH, for example sqlite:tracker.db");
 }

@@ -2,7 +2,7 @@
 
 use std::io::{Cursor, Write};
 
-use cah_tracker::{ImportError, Imported, import_wat_paths};
+use cah_tracker::operation::{self, Format, ImportError, Imported};
 use flate2::{Compression, write::GzEncoder};
 
 use crate::{app::TestApp, recount};
@@ -15,7 +15,9 @@ fn list(wats: std::ops::Range<usize>) -> Vec<u8> {
 }
 
 async fn import(app: &TestApp, list: Vec<u8>) -> Result<Imported, ImportError> {
-    import_wat_paths(&*app.store, Cursor::new(list), BASE).await
+    let base_url = BASE.into();
+    let format = Format::WatPaths { base_url };
+    operation::import(&*app.store, Cursor::new(list), format, None, 0).await
 }
 
 #[tokio::test]
@@ -25,7 +27,7 @@ async fn a_list_can_be_imported_again_and_grow() {
     assert_eq!(
         first,
         Imported {
-            wats: 3,
+            added: 3,
             jobs: 6,
             known: 0
         }
@@ -34,7 +36,7 @@ async fn a_list_can_be_imported_again_and_grow() {
     assert_eq!(
         again,
         Imported {
-            wats: 0,
+            added: 0,
             jobs: 0,
             known: 3
         }
@@ -46,7 +48,7 @@ async fn a_list_can_be_imported_again_and_grow() {
     assert_eq!(
         longer,
         Imported {
-            wats: 2,
+            added: 2,
             jobs: 4,
             known: 3
         }
@@ -69,7 +71,7 @@ async fn a_file_named_twice_is_one_file() {
     let app = TestApp::start(0).await;
     let mut twice = list(0..2);
     twice.extend(list(0..2));
-    assert_eq!(import(&app, twice).await.unwrap().wats, 2);
+    assert_eq!(import(&app, twice).await.unwrap().added, 2);
     recount::check(&app.db());
 }
 
@@ -79,7 +81,7 @@ async fn a_wrong_line_leaves_everything_as_it_was() {
     let mut wrong = list(0..25_000);
     wrong.extend(b"crawl-data/CC-MAIN-2021-04/robotstxt.warc.gz\n");
     let error = import(&app, wrong).await.unwrap_err();
-    insta::assert_snapshot!(error, @"line 25001 names no WAT file: `crawl-data/CC-MAIN-2021-04/robotstxt.warc.gz` ends in neither .wat.gz nor .wat; nothing was imported");
+    insta::assert_snapshot!(error, @"line 25001 of the list: `crawl-data/CC-MAIN-2021-04/robotstxt.warc.gz` ends in neither .wat.gz nor .wat; nothing was imported");
     assert_eq!(app.store.counts().await.unwrap().jobs, 2);
     recount::check(&app.db());
 }

@@ -3,7 +3,7 @@
 use cah_protocol::{SUCCESS, WorkerType};
 use cah_tracker::{
     TokenHash,
-    store::{Caller, Completion, Moment, NewWorker},
+    store::{Caller, Claim, Completion, Moment, NewWorker, Order},
 };
 use insta::assert_snapshot;
 
@@ -16,19 +16,25 @@ const SCRIPT: &str = "<script>alert(1)</script>";
 
 /// Registers a worker by name, so that pages are the same each time.
 async fn join(app: &TestApp, name: &str, nickname: &str, worker_type: WorkerType) -> Caller {
-    let caller = Caller {
-        token: TokenHash::of(name),
-        span: worker_type.into(),
-    };
+    let (token, role) = (TokenHash::of(name), worker_type.into());
     let worker = NewWorker {
-        caller,
+        token,
+        role,
         display_name: name.into(),
         nickname: nickname.into(),
         progress: "Connected".into(),
     };
     app.store.register(worker, moment(START)).await.unwrap();
-    caller
+    Caller {
+        token,
+        role: Some(role),
+    }
 }
+
+const CLAIM: Claim = Claim {
+    order: Order::Oldest,
+    max_failures: 5,
+};
 
 fn moment(now: i64) -> Moment {
     Moment {
@@ -52,17 +58,16 @@ async fn the_overview_of_a_project_at_work() {
     let ada = join(&app, "calm-otter-101", "ada", WorkerType::Hybrid).await;
     let bob = join(&app, "brisk-heron-202", "bob", WorkerType::Cpu).await;
     for (minutes, pairs) in [(0, 4_000), (20, 9_000), (40, 6_500)] {
-        app.store.claim(ada, moment(START)).await.unwrap();
+        app.store.claim(ada, CLAIM, moment(START)).await.unwrap();
         let done = Completion {
             pairs,
-            closes: true,
             ..Completion::default()
         };
         app.store.complete(ada, done, moment(START)).await.unwrap();
         app.store.record_point(START + 60 * minutes).await.unwrap();
     }
-    app.store.claim(ada, moment(START)).await.unwrap();
-    app.store.claim(bob, moment(START)).await.unwrap();
+    app.store.claim(ada, CLAIM, moment(START)).await.unwrap();
+    app.store.claim(bob, CLAIM, moment(START)).await.unwrap();
     let progress = Some("12 / 100 (12%)".to_owned());
     app.store
         .beat(ada, progress, moment(START + 3_000))

@@ -35,12 +35,17 @@ const EQUALITIES: &[(&str, &str)] = &[
         "SELECT (SELECT jobs FROM totals), (SELECT count(*) FROM jobs)",
     ),
     (
-        "two jobs a chunk",
-        "SELECT (SELECT count(*) FROM jobs), (SELECT 2 * count(*) FROM chunks)",
+        "two jobs a chunk, or one a payload",
+        "SELECT (SELECT count(*) FROM jobs),
+                (SELECT 2 * count(*) FROM chunks) + (SELECT count(*) FROM payloads)",
     ),
     (
         "closed jobs",
         "SELECT (SELECT closed FROM totals), (SELECT count(*) FROM jobs WHERE state = 2)",
+    ),
+    (
+        "banned jobs",
+        "SELECT (SELECT banned FROM totals), (SELECT count(*) FROM jobs WHERE state = 3)",
     ),
     (
         "parked jobs",
@@ -52,7 +57,7 @@ const EQUALITIES: &[(&str, &str)] = &[
     ),
     (
         "completions by contributor",
-        "SELECT (SELECT coalesce(sum(jobs), 0) FROM boards), (SELECT count(*) FROM completions)",
+        "SELECT (SELECT coalesce(sum(jobs), 0) FROM boards), (SELECT count(*) FROM completions WHERE revoked = 0)",
     ),
     (
         "pairs by contributor",
@@ -60,18 +65,19 @@ const EQUALITIES: &[(&str, &str)] = &[
     ),
     (
         "pairs by job",
-        "SELECT (SELECT pairs FROM totals), (SELECT coalesce(sum(pairs), 0) FROM completions)",
+        "SELECT (SELECT pairs FROM totals), (SELECT coalesce(sum(pairs), 0) FROM completions WHERE revoked = 0)",
     ),
     (
         "closed jobs whose last stage was accepted",
         "SELECT (SELECT closed FROM totals),
                 (SELECT count(DISTINCT number) FROM jobs JOIN completions USING (number)
-                 WHERE state = 2)",
+                 WHERE state = 2 AND revoked = 0)",
     ),
     (
         "closed jobs that were finished at the last stage twice",
-        "SELECT 0, (SELECT count(*) FROM (SELECT number FROM completions WHERE stage = 1
-                    GROUP BY number HAVING count(*) > 1))",
+        "SELECT 0, (SELECT count(*) FROM (SELECT number FROM completions
+                    WHERE stage = (SELECT max(stage) FROM stages) AND revoked = 0
+                    GROUP BY number HAVING count(*) > 1) AS twice)",
     ),
 ];
 

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use cah_dataset::Store;
 use cah_demo::{MiniWeb, ServedWeb};
-use cah_tracker::{RunningTracker, Tracker, import_wat_paths, store};
+use cah_tracker::{RunningTracker, Tracker, operation, store};
 use cah_wat::LanguageDetector;
 use cah_worker::{Pipeline, PipelineConfig, Stop, volunteer};
 use crawlingathome::{ClientConfig, HybridClient};
@@ -132,9 +132,11 @@ async fn stay(tracker: &RunningTracker) -> Result<()> {
 /// A tracker on its embedded database, with the web's shards as jobs.
 async fn tracker(listen: SocketAddr, web: &ServedWeb, folder: &Path) -> Result<RunningTracker> {
     let database = folder.join("tracker.db");
-    let store = store::open(&format!("sqlite:{}", database.display()))?;
+    let store = store::open(&format!("sqlite:{}", database.display())).await?;
     let list = read_list(&web.wat_paths_url()).await?;
-    import_wat_paths(&*store, Cursor::new(list), &web.base_url()).await?;
+    let base_url = web.base_url();
+    let format = operation::Format::WatPaths { base_url };
+    operation::import(&*store, Cursor::new(list), format, None, 0).await?;
     let listener = tokio::net::TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on {listen}; is the port taken?"))?;

@@ -1,13 +1,16 @@
 //! The embedded store: one SQLite file.
 //!
 //! One thread writes ([`writer`]), a few connections read ([`readers`]), and the heartbeats of
-//! the connected workers are kept in memory ([`presence`]) and stored in batches. The file is
+//! the connected workers are kept in memory ([`Presence`]) and stored in batches. The file is
 //! locked for one process: a second one would not see what the first keeps in memory.
 
+mod admin;
+mod archive;
+mod chunks;
 mod contributors;
 mod jobs;
+mod leases;
 mod parking;
-mod presence;
 mod readers;
 mod schema;
 mod series;
@@ -17,21 +20,27 @@ mod writer;
 use std::{path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use cah_protocol::Shard;
 use rusqlite::Connection;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::{
-    Accepted, AddedChunks, BoardRow, Caller, Claimed, Completion, Contributors, Counts, Failure,
-    Jobs, Moment, NewWorker, ParkedJob, Point, Reaped, Series, Span, Store, StoreError, WorkerView,
+    Accepted, Added, Admin, Archive, ArchiveError, BoardRow, Caller, Chunks, Claim, Claimed,
+    Completion, Contributors, Counts, Failure, Flag, HandIn, HandInBy, JobRecord, Jobs, Moment,
+    NewWorker, ParkedJob, Point, Reaped, Role, Rows, Series, Store, StoreError, WorkerView,
     Workers,
+    presence::{Known, Presence},
 };
 use crate::clock::Timestamp;
-use presence::Presence;
+use admin::Fresh;
 use readers::Readers;
 use writer::Writer;
 
 /// How long a batch of an import may take, on a slow disk too.
 const IMPORT_DEADLINE: Duration = Duration::from_secs(600);
+
+/// How long a project may take to be read from an archive, or written to one.
+const ARCHIVE_DEADLINE: Duration = Duration::from_secs(6 * 3_600);
 
 /// Everything in one SQLite file: WAL, synchronous=FULL, group commit.
 pub struct SqliteStore {
@@ -54,7 +63,9 @@ impl SqliteStore {
             reason,
         })?;
         let presence = Arc::new(Presence::default());
-        workers::load(&connection, &presence)?;
+        workers::stored(&connection)?
+            .into_iter()
+            .for_each(|known| presence.enter(known));
         let (publish, counts) = watch::channel(jobs::counts(&connection)?);
         Ok(Self {
             writer: Writer::start(connection, lock, publish)?,
@@ -71,13 +82,13 @@ impl SqliteStore {
         caller: Caller,
         moment: Moment,
         doing: &'static str,
-        change: impl FnOnce(&Connection, i64) -> Result<T, StoreError> + Send + 'static,
+        change: impl FnOnce(&Connection, i64, Role) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let worker = self.presence.touch(caller, moment, None)?;
+        let (worker, role) = self.presence.touch(caller, moment, None)?;
         let presence = Arc::clone(&self.presence);
         self.writer
             .call(
-                move |db| change(db, worker),
+                move |db| change(db, worker, role),
                 move |_| presence.note(worker, doing),
             )
             .await
@@ -90,15 +101,31 @@ impl SqliteStore {
     ) -> Result<T, StoreError> {
         self.writer.call(change, |_| ()).await
     }
+
+    /// The same for a batch of an import.
+    async fn import<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.writer
+            .call_within(IMPORT_DEADLINE, change, |_| ())
+            .await
+    }
 }
 
 #[async_trait]
 impl Jobs for SqliteStore {
-    async fn claim(&self, caller: Caller, moment: Moment) -> Result<Claimed, StoreError> {
-        self.write_for(caller, moment, "Received a job", move |db, worker| {
-            jobs::claim(db, worker, moment)
+    async fn claim(
+        &self,
+        caller: Caller,
+        claim: Claim,
+        moment: Moment,
+    ) -> Result<Claimed, StoreError> {
+        self.write_for(caller, moment, "Received a job", move |db, worker, role| {
+            leases::claim(db, worker, role, claim, moment)
         })
-        .await
+        .await?
+        .ok_or(StoreError::NoOpenJob)
     }
 
     async fn complete(
@@ -107,15 +134,20 @@ impl Jobs for SqliteStore {
         completion: Completion,
         moment: Moment,
     ) -> Result<Accepted, StoreError> {
-        self.write_for(caller, moment, "Completed a job", move |db, worker| {
-            jobs::complete(db, worker, &completion, moment.now)
+        self.write_for(caller, moment, "Completed a job", move |db, worker, _| {
+            leases::complete(db, worker, &completion, moment.now)
         })
         .await
     }
 
-    async fn flag(&self, caller: Caller, moment: Moment) -> Result<Accepted, StoreError> {
-        self.write_for(caller, moment, "Flagged a job", move |db, worker| {
-            jobs::flag(db, worker)
+    async fn flag(
+        &self,
+        caller: Caller,
+        flag: Flag,
+        moment: Moment,
+    ) -> Result<Accepted, StoreError> {
+        self.write_for(caller, moment, "Flagged a job", move |db, worker, _| {
+            leases::flag(db, worker, flag, moment.now)
         })
         .await
     }
@@ -130,27 +162,9 @@ impl Jobs for SqliteStore {
             caller,
             moment,
             "Gave a job back that it cannot do",
-            move |db, worker| jobs::fail(db, worker, &failure, moment.now),
+            move |db, worker, _| leases::fail(db, worker, &failure, moment.now),
         )
         .await
-    }
-
-    async fn parked(&self, limit: u32) -> Result<Vec<ParkedJob>, StoreError> {
-        self.readers.call(move |db| parking::list(db, limit)).await
-    }
-
-    async fn requeue(&self) -> Result<u64, StoreError> {
-        self.write(parking::requeue).await
-    }
-
-    async fn add_chunks(&self, urls: Vec<String>) -> Result<AddedChunks, StoreError> {
-        self.writer
-            .call_within(
-                IMPORT_DEADLINE,
-                move |db| jobs::add_chunks(db, &urls),
-                |_| (),
-            )
-            .await
     }
 
     async fn counts(&self) -> Result<Counts, StoreError> {
@@ -159,17 +173,105 @@ impl Jobs for SqliteStore {
         counts.workers = self.presence.len();
         Ok(counts)
     }
+
+    async fn parked(&self, limit: u32) -> Result<Vec<ParkedJob>, StoreError> {
+        self.readers.call(move |db| parking::list(db, limit)).await
+    }
+
+    async fn records(&self, after: u64, limit: u32) -> Result<Vec<JobRecord>, StoreError> {
+        self.readers
+            .call(move |db| jobs::records(db, after, limit))
+            .await
+    }
+
+    async fn finished(&self, addresses: Vec<String>) -> Result<Vec<String>, StoreError> {
+        self.readers
+            .call(move |db| chunks::finished(db, &addresses))
+            .await
+    }
+}
+
+#[async_trait]
+impl Chunks for SqliteStore {
+    async fn open_chunk(&self) -> Result<Option<String>, StoreError> {
+        self.readers.call(chunks::open_chunk).await
+    }
+
+    async fn open_shards(&self, url: String) -> Result<Vec<Shard>, StoreError> {
+        self.readers
+            .call(move |db| chunks::open_shards(db, &url))
+            .await
+    }
+
+    async fn hand_in(
+        &self,
+        results: Vec<HandIn>,
+        by: HandInBy,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        self.write(move |db| chunks::hand_in(db, &results, &by, now))
+            .await
+    }
+}
+
+#[async_trait]
+impl Admin for SqliteStore {
+    async fn init(&self, stages: Vec<String>) -> Result<(), StoreError> {
+        self.write(move |db| admin::init(db, &stages)).await
+    }
+
+    async fn add_chunks(&self, urls: Vec<String>, priority: i64) -> Result<Added, StoreError> {
+        self.import(move |db| jobs::add_chunks(db, &urls, priority))
+            .await
+    }
+
+    async fn add_payloads(&self, texts: Vec<String>, priority: i64) -> Result<Added, StoreError> {
+        self.import(move |db| jobs::add_payloads(db, &texts, priority))
+            .await
+    }
+
+    async fn requeue(&self, number: Option<u64>) -> Result<u64, StoreError> {
+        self.write(move |db| parking::requeue(db, number)).await
+    }
+
+    async fn reset(&self, number: u64) -> Result<(), StoreError> {
+        self.write(move |db| admin::renew(db, number, Fresh::Open))
+            .await
+    }
+
+    async fn ban(&self, number: u64) -> Result<(), StoreError> {
+        self.write(move |db| admin::renew(db, number, Fresh::Banned))
+            .await
+    }
+
+    async fn banner(&self) -> Result<String, StoreError> {
+        self.readers.call(admin::banner).await
+    }
+
+    async fn set_banner(&self, text: String) -> Result<(), StoreError> {
+        self.write(move |db| admin::set_banner(db, &text)).await
+    }
 }
 
 #[async_trait]
 impl Workers for SqliteStore {
     async fn register(&self, worker: NewWorker, moment: Moment) -> Result<(), StoreError> {
         let presence = Arc::clone(&self.presence);
-        let (caller, progress) = (worker.caller, worker.progress.clone());
+        let (token, role) = (worker.token, worker.role);
+        let progress = worker.progress.as_str().into();
         self.writer
             .call(
                 move |db| workers::insert(db, &worker, moment),
-                move |id| presence.enter(*id, caller, moment.now, moment.until, &progress),
+                move |id| {
+                    presence.enter(Known {
+                        worker: *id,
+                        token,
+                        role,
+                        last_seen: moment.now,
+                        deadline: moment.until,
+                        progress,
+                    });
+                },
             )
             .await
             .map(drop)
@@ -180,26 +282,25 @@ impl Workers for SqliteStore {
         caller: Caller,
         progress: Option<String>,
         moment: Moment,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Role, StoreError> {
         self.writer.check()?;
-        self.presence
-            .touch(caller, moment, progress.as_deref())
-            .map(drop)
+        let (_, role) = self.presence.touch(caller, moment, progress.as_deref())?;
+        Ok(role)
     }
 
-    async fn leave(&self, caller: Caller, moment: Moment) -> Result<(), StoreError> {
-        let worker = self.presence.touch(caller, moment, None)?;
+    async fn leave(&self, caller: Caller, moment: Moment) -> Result<Role, StoreError> {
+        let (worker, role) = self.presence.touch(caller, moment, None)?;
         let presence = Arc::clone(&self.presence);
         self.writer
             .call(
                 move |db| workers::remove(db, worker),
-                move |_| presence.remove(worker),
+                move |()| presence.remove(worker),
             )
-            .await
-            .map(drop)
+            .await?;
+        Ok(role)
     }
 
-    async fn reap(&self, now: Timestamp) -> Result<Reaped, StoreError> {
+    async fn reap(&self, now: Timestamp, max_failures: u32) -> Result<Reaped, StoreError> {
         let presence = Arc::clone(&self.presence);
         let after = Arc::clone(&self.presence);
         let (_, reaped) = self
@@ -209,7 +310,7 @@ impl Workers for SqliteStore {
                 // before this one still counts as heard.
                 move |db| {
                     let late = presence.late(now);
-                    workers::remove_all(db, &late).map(|reaped| (late, reaped))
+                    workers::reap(db, &late, max_failures, now).map(|reaped| (late, reaped))
                 },
                 move |(late, _)| late.iter().for_each(|worker| after.remove(*worker)),
             )
@@ -217,12 +318,12 @@ impl Workers for SqliteStore {
         Ok(reaped)
     }
 
-    async fn grant_grace(&self, until: Timestamp) -> Result<(), StoreError> {
+    async fn grant_grace(&self, now: Timestamp, until: Timestamp) -> Result<(), StoreError> {
         self.presence.grant_grace(until);
-        self.flush().await
+        self.flush(now).await
     }
 
-    async fn flush(&self) -> Result<(), StoreError> {
+    async fn flush(&self, _now: Timestamp) -> Result<(), StoreError> {
         let beats = self.presence.take_unsaved();
         if beats.is_empty() {
             return Ok(());
@@ -244,12 +345,12 @@ impl Workers for SqliteStore {
 
     async fn worker(
         &self,
-        span: Span,
+        role: Role,
         display_name: String,
     ) -> Result<Option<WorkerView>, StoreError> {
         let presence = Arc::clone(&self.presence);
         self.readers
-            .call(move |db| workers::find(db, &presence, span, &display_name))
+            .call(move |db| workers::find(db, &presence, role, &display_name))
             .await
     }
 }
@@ -275,6 +376,38 @@ impl Series for SqliteStore {
 }
 
 #[async_trait]
+impl Archive for SqliteStore {
+    async fn dump(&self, rows: mpsc::Sender<Rows>) -> Result<(), StoreError> {
+        self.readers
+            .call_within(ARCHIVE_DEADLINE, move |db| archive::dump(db, &rows))
+            .await
+    }
+
+    async fn load(
+        &self,
+        rows: mpsc::Receiver<Result<Rows, ArchiveError>>,
+        replace: bool,
+    ) -> Result<(), StoreError> {
+        let presence = Arc::clone(&self.presence);
+        let load = move |db: &Connection| {
+            archive::load(db, rows, replace)?;
+            workers::stored(db)
+        };
+        let enter = move |known: &Vec<Known>| {
+            presence.clear();
+            known
+                .iter()
+                .cloned()
+                .for_each(|known| presence.enter(known));
+        };
+        self.writer
+            .call_within(ARCHIVE_DEADLINE, load, enter)
+            .await
+            .map(drop)
+    }
+}
+
+#[async_trait]
 impl Store for SqliteStore {
     async fn ping(&self) -> Result<(), StoreError> {
         // A change that changes nothing still has to reach the disk.
@@ -287,7 +420,7 @@ impl Store for SqliteStore {
     }
 
     async fn close(&self) {
-        if let Err(error) = self.flush().await {
+        if let Err(error) = self.flush(0).await {
             tracing::warn!(%error, "the last heartbeats could not be stored");
         }
         self.writer.stop().await;

@@ -28,35 +28,47 @@ pub(super) fn record(
     Ok(failures)
 }
 
+/// The latest messages that are shown of a parked job.
+const MESSAGES: u32 = 3;
+
 pub(super) fn list(db: &Connection, limit: u32) -> rusqlite::Result<Vec<ParkedJob>> {
+    let mut messages = db.prepare_cached(
+        "SELECT message FROM failures WHERE number = ?1 ORDER BY attempt DESC LIMIT ?2",
+    )?;
     let mut rows = db.prepare_cached(
-        "SELECT number, failures,
-                (SELECT message FROM failures f WHERE f.number = jobs.number
-                 ORDER BY attempt DESC LIMIT 1)
-         FROM jobs WHERE state = 4 ORDER BY number LIMIT ?1",
+        "SELECT number, failures FROM jobs WHERE state = 4 ORDER BY number LIMIT ?1",
     )?;
     rows.query_map([limit], |row| {
+        let number = row.get(0)?;
         Ok(ParkedJob {
-            shard: jobs::shard(db, row.get(0)?)?,
-            failures: u32::try_from(unsigned(row.get(1)?)).unwrap_or(u32::MAX),
-            message: row.get(2)?,
+            number: unsigned(number),
+            task: jobs::task(db, number)?,
+            failures: row.get(1)?,
+            messages: messages
+                .query_map(params![number, MESSAGES], |row| row.get(0))?
+                .collect::<Result<_, _>>()?,
         })
     })?
     .collect()
 }
 
-/// Opens all parked jobs again.
-pub(super) fn requeue(db: &Connection) -> Result<u64, StoreError> {
+/// Opens parked jobs again: one or all.
+pub(super) fn requeue(db: &Connection, number: Option<u64>) -> Result<u64, StoreError> {
+    let number = number.map(signed);
     let by_stage: Vec<(i64, i64)> = db
-        .prepare("SELECT stage, count(*) FROM jobs WHERE state = 4 GROUP BY stage")?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .prepare(
+            "SELECT stage, count(*) FROM jobs
+             WHERE state = 4 AND (?1 IS NULL OR number = ?1) GROUP BY stage",
+        )?
+        .query_map([number], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;
     for (stage, jobs) in &by_stage {
         jobs::shift(db, *stage, *jobs, 0)?;
     }
     let opened = db.execute(
-        "UPDATE jobs SET state = 0, failures = 0 WHERE state = 4",
-        [],
+        "UPDATE jobs SET state = 0, failures = 0, setbacks = 0
+         WHERE state = 4 AND (?1 IS NULL OR number = ?1)",
+        [number],
     )? as u64;
     let fewer = -signed(opened);
     jobs::count(db, "UPDATE totals SET parked = parked + ?1", fewer)?;

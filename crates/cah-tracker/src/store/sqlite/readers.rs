@@ -38,6 +38,15 @@ impl Readers {
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.call_within(DEADLINE, read).await
+    }
+
+    /// The same, where the caller is ready to wait for so long.
+    pub(super) async fn call_within<T: Send + 'static>(
+        &self,
+        deadline: Duration,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let round = async {
             let place = Arc::clone(&self.places)
                 .acquire_owned()
@@ -56,7 +65,7 @@ impl Readers {
             });
             Ok(reading.await.map_err(StoreError::unavailable)??)
         };
-        timeout(DEADLINE, round)
+        timeout(deadline, round)
             .await
             .unwrap_or_else(|_| Err(StoreError::unavailable("no answer in time")))
     }

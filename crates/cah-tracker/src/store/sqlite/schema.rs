@@ -13,9 +13,10 @@ const APPLICATION_ID: i64 = 0x4341_4854;
 
 /// Every migration there has been, in order. A released one is never changed: a new one is
 /// appended, and a store is brought forward when it is opened.
-const MIGRATIONS: &[&str] = &[include_str!(
-    "../../../migrations/0001_jobs_and_workers.sql"
-)];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../../migrations/sqlite/0001_jobs_and_workers.sql"),
+    include_str!("../../../migrations/sqlite/0002_stages_and_operation.sql"),
+];
 
 /// The version of a store on which all of them have run.
 const LATEST: i64 = MIGRATIONS.len() as i64;
@@ -168,7 +169,7 @@ fn plain(error: &rusqlite::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::leases, *};
     use sha2::{Digest, Sha256};
 
     #[test]
@@ -190,32 +191,50 @@ mod tests {
     fn every_migration_runs_over_what_the_one_before_left() {
         for done in 0..=MIGRATIONS.len() {
             let mut db = Connection::open_in_memory().unwrap();
-            for migration in &MIGRATIONS[..done] {
+            db.execute_batch("PRAGMA foreign_keys = ON").unwrap();
+            for (i, migration) in MIGRATIONS[..done].iter().enumerate() {
                 db.execute_batch(migration).unwrap();
-            }
-            if done > 0 {
-                db.execute_batch(include_str!("../../../tests/seed.sql"))
-                    .unwrap();
+                if i == 0 {
+                    db.execute_batch(include_str!("../../../tests/seed.sql"))
+                        .unwrap();
+                }
             }
             apply(&mut db, done).unwrap();
             assert_eq!(pragma(&db, "user_version").unwrap(), LATEST);
-            if done > 0 {
-                let kept: (i64, String) = db
-                    .query_row(
-                        "SELECT closed, (SELECT url FROM chunks WHERE chunk = 1) FROM totals",
-                        [],
-                        |row| Ok((row.get(0)?, row.get(1)?)),
-                    )
-                    .unwrap();
-                assert_eq!(kept, (1, "https://example.org/a.warc.wat.gz".to_owned()));
-            }
             let broken: i64 = db
                 .query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| {
                     row.get(0)
                 })
                 .unwrap();
             assert_eq!(broken, 0);
+            if done > 0 {
+                check_seed(&db);
+            }
         }
+    }
+
+    /// What the seed says, as the latest schema has it.
+    fn check_seed(db: &Connection) {
+        let kept: (i64, String, String, String, i64) = db
+            .query_row(
+                "SELECT closed, url, kind, role, setbacks
+                 FROM totals, chunks, project, workers, jobs WHERE number = 2",
+                [],
+                |row| {
+                    Ok((
+                        row.get(0)?,
+                        row.get(1)?,
+                        row.get(2)?,
+                        row.get(3)?,
+                        row.get(4)?,
+                    ))
+                },
+            )
+            .unwrap();
+        let url = "https://example.org/a.warc.wat.gz".to_owned();
+        assert_eq!(kept, (1, url, "shards".into(), "HYBRID".into(), 2));
+        let worker = super::super::workers::stored(db).unwrap();
+        assert_eq!(worker[0].role, cah_protocol::WorkerType::Hybrid.into());
     }
 
     #[test]
@@ -245,23 +264,27 @@ mod tests {
         );
     }
 
+    /// The plans of the queries that run with every claim, whatever the number of jobs.
     #[test]
-    fn the_claim_is_answered_by_the_index_of_open_jobs() {
+    fn claims_are_answered_by_the_index_of_open_jobs() {
         let mut db = Connection::open_in_memory().unwrap();
         apply(&mut db, 0).unwrap();
-        let plan: Vec<String> = db
-            .prepare(&format!(
-                "EXPLAIN QUERY PLAN {}",
-                super::super::jobs::OLDEST_OPEN
-            ))
-            .unwrap()
-            .query_map([0], |row| row.get(3))
-            .unwrap()
-            .collect::<Result<_, _>>()
-            .unwrap();
+        let plan = |sql: &str| -> Vec<String> {
+            let mut explain = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let places = vec![0; explain.parameter_count()];
+            explain
+                .query_map(rusqlite::params_from_iter(places), |row| row.get(3))
+                .unwrap()
+                .collect::<Result<_, _>>()
+                .unwrap()
+        };
+        let index = "SEARCH jobs USING COVERING INDEX jobs_open";
+        assert_eq!(plan(leases::FIRST_OPEN), [format!("{index} (stage=?)")]);
         assert_eq!(
-            plan,
-            ["SEARCH jobs USING COVERING INDEX jobs_open (stage=?)"]
+            plan(leases::OPEN_FROM),
+            [format!(
+                "{index} (stage=? AND priority=? AND setbacks=? AND number>?)"
+            )]
         );
     }
 }

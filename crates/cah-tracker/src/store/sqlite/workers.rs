@@ -2,32 +2,32 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{
-    jobs,
-    presence::{Beat, Presence},
-    unsigned,
-};
+use super::{leases, unsigned};
 use crate::{
-    store::{Caller, Moment, NewWorker, Reaped, Span, StoreError, WorkerView},
+    clock::Timestamp,
+    store::{
+        Moment, NewWorker, Reaped, Role, StoreError, WorkerView,
+        presence::{Beat, Known, Presence},
+    },
     token::TokenHash,
 };
 
-/// Enters the workers that were connected when the store was closed.
-pub(super) fn load(db: &Connection, presence: &Presence) -> Result<(), StoreError> {
-    let mut rows = db.prepare(
-        "SELECT id, token_hash, first_stage, last_stage, last_seen, deadline, progress
-         FROM workers",
-    )?;
-    let mut rows = rows.query([])?;
-    while let Some(row) = rows.next()? {
-        let caller = Caller {
-            token: TokenHash::from_bytes(row.get(1)?),
-            span: span(row, 2)?,
-        };
-        let progress: String = row.get(6)?;
-        presence.enter(row.get(0)?, caller, row.get(4)?, row.get(5)?, &progress);
-    }
-    Ok(())
+/// The workers that were connected when they were stored last.
+pub(super) fn stored(db: &Connection) -> Result<Vec<Known>, StoreError> {
+    let known = db
+        .prepare("SELECT id, token_hash, role, last_seen, deadline, progress FROM workers")?
+        .query_map([], |row| {
+            Ok(Known {
+                worker: row.get(0)?,
+                token: TokenHash::from_bytes(row.get(1)?),
+                role: role(row, 2)?,
+                last_seen: row.get(3)?,
+                deadline: row.get(4)?,
+                progress: row.get::<_, String>(5)?.into(),
+            })
+        })?
+        .collect::<Result<_, _>>()?;
+    Ok(known)
 }
 
 /// Adds a worker and returns its id.
@@ -42,57 +42,66 @@ pub(super) fn insert(
     if taken {
         return Err(StoreError::NameTaken);
     }
-    let Caller { token, span } = worker.caller;
+    let stages: i64 = db
+        .prepare_cached("SELECT count(*) FROM stages")?
+        .query_row([], |row| row.get(0))?;
+    let span = worker
+        .role
+        .span(stages as usize)
+        .ok_or_else(no_such_stage)?;
     db.prepare_cached(
         "INSERT INTO workers (token_hash, display_name, nickname, first_stage, last_stage,
-                              progress, first_seen, last_seen, deadline)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8)",
+                              progress, first_seen, last_seen, deadline, role)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9)",
     )?
     .execute(params![
-        token.as_bytes(),
+        worker.token.as_bytes(),
         worker.display_name,
         worker.nickname,
         span.first,
         span.last,
         worker.progress,
         moment.now,
-        moment.until
+        moment.until,
+        worker.role.as_text()
     ])?;
     Ok(db.last_insert_rowid())
 }
 
-/// Removes a worker and re-opens what it holds; the number of jobs re-opened.
-pub(super) fn remove(db: &Connection, worker: i64) -> Result<u64, StoreError> {
-    let held: Option<i64> = db
-        .prepare_cached("SELECT number FROM leases WHERE worker = ?1")?
-        .query_row([worker], |row| row.get(0))
-        .optional()?;
-    if let Some(number) = held {
-        jobs::reopen(db, number)?;
-    }
-    let removed = db
-        .prepare_cached("DELETE FROM workers WHERE id = ?1")?
-        .execute([worker])?;
-    match removed {
-        0 => Err(StoreError::UnknownWorker),
-        _ => Ok(u64::from(held.is_some())),
-    }
+/// Removes a worker that says goodbye and re-opens what it holds.
+pub(super) fn remove(db: &Connection, worker: i64) -> Result<(), StoreError> {
+    leases::give_back(db, worker)?;
+    delete(db, worker)
 }
 
-pub(super) fn remove_all(db: &Connection, workers: &[i64]) -> Result<Reaped, StoreError> {
+/// Removes workers that fell silent; what they hold has failed.
+pub(super) fn reap(
+    db: &Connection,
+    workers: &[i64],
+    max_failures: u32,
+    now: Timestamp,
+) -> Result<Reaped, StoreError> {
     let mut reaped = Reaped::default();
     for worker in workers {
-        match remove(db, *worker) {
-            Ok(jobs) => {
-                reaped.jobs += jobs;
-                reaped.workers += 1;
-            }
+        let held = match leases::held(db, *worker) {
             // It said bye earlier in the same batch of changes.
-            Err(StoreError::UnknownWorker) => {}
-            Err(error) => return Err(error),
+            Err(StoreError::UnknownWorker) => continue,
+            held => held?,
+        };
+        if let Some(lease) = held {
+            leases::set_back(db, &lease, "its worker fell silent", max_failures, now)?;
+            reaped.jobs += 1;
         }
+        delete(db, *worker)?;
+        reaped.workers += 1;
     }
     Ok(reaped)
+}
+
+fn delete(db: &Connection, worker: i64) -> Result<(), StoreError> {
+    db.prepare_cached("DELETE FROM workers WHERE id = ?1")?
+        .execute([worker])?;
+    Ok(())
 }
 
 pub(super) fn store_beats(db: &Connection, beats: &[Beat]) -> Result<(), StoreError> {
@@ -110,8 +119,8 @@ pub(super) fn store_beats(db: &Connection, beats: &[Beat]) -> Result<(), StoreEr
     Ok(())
 }
 
-const VIEW: &str = "SELECT w.id, w.display_name, w.first_stage, w.last_stage, w.nickname, l.number,
-            w.progress, w.jobs_completed, w.first_seen, w.last_seen
+const VIEW: &str = "SELECT w.id, w.display_name, w.role, w.nickname, l.number, w.progress,
+            w.jobs_completed, w.first_seen, w.last_seen
      FROM workers w LEFT JOIN leases l ON l.worker = w.id";
 
 pub(super) fn list(
@@ -127,37 +136,36 @@ pub(super) fn list(
 pub(super) fn find(
     db: &Connection,
     presence: &Presence,
-    span: Span,
+    role: Role,
     display_name: &str,
 ) -> rusqlite::Result<Option<WorkerView>> {
-    db.prepare_cached(&format!(
-        "{VIEW} WHERE w.display_name = ?1 AND w.first_stage = ?2 AND w.last_stage = ?3"
-    ))?
-    .query_row(params![display_name, span.first, span.last], |row| {
-        view(row, presence)
-    })
-    .optional()
+    db.prepare_cached(&format!("{VIEW} WHERE w.display_name = ?1 AND w.role = ?2"))?
+        .query_row([display_name, &role.as_text()], |row| view(row, presence))
+        .optional()
 }
 
 fn view(row: &Row<'_>, presence: &Presence) -> rusqlite::Result<WorkerView> {
     let mut view = WorkerView {
         display_name: row.get(1)?,
-        span: span(row, 2)?,
-        nickname: row.get(4)?,
-        number: row.get::<_, Option<i64>>(5)?.map(unsigned),
-        progress: row.get(6)?,
-        jobs_completed: unsigned(row.get(7)?),
-        first_seen: row.get(8)?,
-        last_seen: row.get(9)?,
+        role: role(row, 2)?,
+        nickname: row.get(3)?,
+        number: row.get::<_, Option<i64>>(4)?.map(unsigned),
+        progress: row.get(5)?,
+        jobs_completed: unsigned(row.get(6)?),
+        first_seen: row.get(7)?,
+        last_seen: row.get(8)?,
     };
     presence.refresh(row.get(0)?, &mut view);
     Ok(view)
 }
 
-/// Two columns, the first and the last stage.
-fn span(row: &Row<'_>, first: usize) -> rusqlite::Result<Span> {
-    Ok(Span {
-        first: row.get(first)?,
-        last: row.get(first + 1)?,
-    })
+fn role(row: &Row<'_>, column: usize) -> rusqlite::Result<Role> {
+    let text: String = row.get(column)?;
+    // Only roles are ever stored.
+    Ok(Role::from_text(&text).unwrap_or(Role::Stage(0)))
+}
+
+/// The refusal of a worker for a stage that the project has not.
+pub(super) fn no_such_stage() -> StoreError {
+    StoreError::Conflict("the project has no such stage".into())
 }

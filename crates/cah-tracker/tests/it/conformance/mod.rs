@@ -8,7 +8,9 @@ mod workers;
 use cah_protocol::WorkerType;
 use cah_tracker::{
     TokenHash,
-    store::{Caller, Claimed, Completion, Moment, NewWorker, Store, StoreError},
+    store::{
+        Caller, Claim, Claimed, Completion, Flag, Moment, NewWorker, Order, Role, Store, StoreError,
+    },
 };
 
 /// The time of the first call, and how long a lease lasts.
@@ -22,16 +24,29 @@ fn at(now: i64) -> Moment {
     }
 }
 
-fn caller(name: &str, worker_type: WorkerType) -> Caller {
+/// How often a job may fail in these cases.
+const MAX_FAILURES: u32 = 2;
+
+const CLAIM: Claim = Claim {
+    order: Order::Oldest,
+    max_failures: MAX_FAILURES,
+};
+
+const FLAG: Flag = Flag {
+    reports: 1,
+    max_failures: MAX_FAILURES,
+};
+
+fn caller(name: &str, role: impl Into<Role>) -> Caller {
     Caller {
         token: TokenHash::of(name),
-        span: worker_type.into(),
+        role: Some(role.into()),
     }
 }
 
 /// Registers a worker whose token, display name and nickname are all `name`.
-async fn join(store: &dyn Store, name: &str, worker_type: WorkerType) -> Caller {
-    let caller = caller(name, worker_type);
+async fn join(store: &dyn Store, name: &str, role: impl Into<Role>) -> Caller {
+    let caller = caller(name, role);
     store
         .register(newcomer(caller, name), at(NOW))
         .await
@@ -41,7 +56,8 @@ async fn join(store: &dyn Store, name: &str, worker_type: WorkerType) -> Caller 
 
 fn newcomer(caller: Caller, name: &str) -> NewWorker {
     NewWorker {
-        caller,
+        token: caller.token,
+        role: caller.role.unwrap(),
         display_name: name.into(),
         nickname: name.into(),
         progress: "Connected".into(),
@@ -53,13 +69,12 @@ async fn hybrid(store: &dyn Store, name: &str) -> Caller {
 }
 
 async fn claim(store: &dyn Store, caller: Caller) -> Result<Claimed, StoreError> {
-    store.claim(caller, at(NOW)).await
+    store.claim(caller, CLAIM, at(NOW)).await
 }
 
 fn pairs(pairs: u64) -> Completion {
     Completion {
         pairs,
-        closes: true,
         ..Completion::default()
     }
 }
@@ -81,7 +96,7 @@ macro_rules! conformance {
                 async fn $case() {
                     let (store, _guard) = $open;
                     let url = |chunk| format!("https://data.example.org/{chunk}.warc.wat.gz");
-                    store.add_chunks((1..=2).map(url).collect()).await.unwrap();
+                    store.add_chunks((1..=2).map(url).collect(), 0).await.unwrap();
                     super::$aggregate::$case(&*store).await;
                 }
             )*)*
@@ -136,6 +151,7 @@ macro_rules! all_cases {
 all_cases!(sqlite, {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.db");
-    let store = cah_tracker::store::open(&format!("sqlite:{}", path.display())).unwrap();
+    let address = format!("sqlite:{}", path.display());
+    let store = cah_tracker::store::open(&address).await.unwrap();
     (store, dir)
 });

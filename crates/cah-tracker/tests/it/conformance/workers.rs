@@ -3,7 +3,9 @@
 use cah_protocol::WorkerType;
 use cah_tracker::store::{Reaped, Store, StoreError};
 
-use super::{IDLE, NOW, at, caller, claim, hybrid, join, newcomer, pairs};
+use super::{
+    CLAIM, FLAG, IDLE, MAX_FAILURES, NOW, at, caller, claim, hybrid, join, newcomer, pairs,
+};
 
 fn is_unknown<T>(answer: &Result<T, StoreError>) -> bool {
     matches!(answer, Err(StoreError::UnknownWorker))
@@ -34,9 +36,12 @@ pub(super) async fn a_worker_that_leaves_gives_its_job_back(store: &dyn Store) {
 pub(super) async fn silence_costs_the_worker_and_its_job(store: &dyn Store) {
     let (silent, idle) = (hybrid(store, "a").await, hybrid(store, "b").await);
     claim(store, silent).await.unwrap();
-    assert_eq!(store.reap(NOW + IDLE - 1).await.unwrap(), Reaped::default());
+    assert_eq!(
+        store.reap(NOW + IDLE - 1, MAX_FAILURES).await.unwrap(),
+        Reaped::default()
+    );
     store.beat(idle, None, at(NOW + 1)).await.unwrap();
-    let reaped = store.reap(NOW + IDLE).await.unwrap();
+    let reaped = store.reap(NOW + IDLE, MAX_FAILURES).await.unwrap();
     assert_eq!(
         reaped,
         Reaped {
@@ -44,7 +49,7 @@ pub(super) async fn silence_costs_the_worker_and_its_job(store: &dyn Store) {
             jobs: 1
         }
     );
-    let reaped = store.reap(NOW + IDLE + 1).await.unwrap();
+    let reaped = store.reap(NOW + IDLE + 1, MAX_FAILURES).await.unwrap();
     assert_eq!(
         reaped,
         Reaped {
@@ -68,10 +73,10 @@ pub(super) async fn any_call_moves_the_deadline(store: &dyn Store) {
     };
     store.beat(worker, None, later()).await.unwrap();
     store.beat(worker, Some("x".into()), later()).await.unwrap();
-    store.claim(worker, later()).await.unwrap();
+    store.claim(worker, CLAIM, later()).await.unwrap();
     store.complete(worker, pairs(1), later()).await.unwrap();
-    store.claim(worker, later()).await.unwrap();
-    store.flag(worker, later()).await.unwrap();
+    store.claim(worker, CLAIM, later()).await.unwrap();
+    store.flag(worker, FLAG, later()).await.unwrap();
     store.leave(worker, later()).await.unwrap();
 }
 
@@ -80,11 +85,11 @@ pub(super) async fn who_is_late_is_unknown_before_the_reaper_comes(store: &dyn S
     claim(store, worker).await.unwrap();
     let late = at(NOW + IDLE);
     assert!(is_unknown(&store.beat(worker, None, late).await));
-    assert!(is_unknown(&store.claim(worker, late).await));
+    assert!(is_unknown(&store.claim(worker, CLAIM, late).await));
     assert!(is_unknown(&store.complete(worker, pairs(1), late).await));
     assert!(is_unknown(&store.leave(worker, late).await));
     assert_eq!(store.counts().await.unwrap().closed, 0);
-    assert_eq!(store.reap(NOW + IDLE).await.unwrap().jobs, 1);
+    assert_eq!(store.reap(NOW + IDLE, MAX_FAILURES).await.unwrap().jobs, 1);
 }
 
 pub(super) async fn a_token_counts_for_its_own_kind_only(store: &dyn Store) {
@@ -108,8 +113,8 @@ pub(super) async fn workers_are_listed_as_they_were_heard_last(store: &dyn Store
     let listed = store.workers(2).await.unwrap();
     let names: Vec<_> = listed.iter().map(|w| w.display_name.as_str()).collect();
     assert_eq!(names, ["a", "b"]);
-    let span = WorkerType::Hybrid.into();
-    let view = store.worker(span, "b".into()).await.unwrap().unwrap();
+    let role = WorkerType::Hybrid.into();
+    let view = store.worker(role, "b".into()).await.unwrap().unwrap();
     assert_eq!(view, listed[1]);
     assert_eq!((view.number, view.jobs_completed), (Some(2), 1));
     assert_eq!(
@@ -120,17 +125,27 @@ pub(super) async fn workers_are_listed_as_they_were_heard_last(store: &dyn Store
 
     let other = WorkerType::Gpu.into();
     assert_eq!(store.worker(other, "b".into()).await.unwrap(), None);
-    assert_eq!(store.worker(span, "z".into()).await.unwrap(), None);
+    assert_eq!(store.worker(role, "z".into()).await.unwrap(), None);
 }
 
 pub(super) async fn grace_moves_every_deadline(store: &dyn Store) {
     let worker = hybrid(store, "a").await;
-    store.grant_grace(NOW + 10 * IDLE).await.unwrap();
-    assert_eq!(store.reap(NOW + 9 * IDLE).await.unwrap(), Reaped::default());
+    store.grant_grace(NOW, NOW + 10 * IDLE).await.unwrap();
+    assert_eq!(
+        store.reap(NOW + 9 * IDLE, MAX_FAILURES).await.unwrap(),
+        Reaped::default()
+    );
     store.beat(worker, None, at(NOW + 9 * IDLE)).await.unwrap();
     // A deadline of a clock that was ahead moves back as well.
-    store.grant_grace(NOW + 5 * IDLE).await.unwrap();
-    assert_eq!(store.reap(NOW + 5 * IDLE).await.unwrap().workers, 1);
+    store.grant_grace(NOW, NOW + 5 * IDLE).await.unwrap();
+    assert_eq!(
+        store
+            .reap(NOW + 5 * IDLE, MAX_FAILURES)
+            .await
+            .unwrap()
+            .workers,
+        1
+    );
 }
 
 pub(super) async fn a_closed_store_refuses(store: &dyn Store) {

@@ -5,14 +5,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use crate::{
-    clock::Timestamp,
-    store::{Caller, Moment, Span, StoreError, WorkerView},
-    token::TokenHash,
-};
+use super::{Caller, Moment, Role, StoreError, WorkerView};
+use crate::{clock::Timestamp, token::TokenHash};
 
-/// The connected workers by token. Only the writer's thread adds and removes them, each after its
-/// row was committed; calls move the deadlines.
+/// The connected workers by token. They are added and removed after their rows were committed;
+/// calls move the deadlines.
 #[derive(Default)]
 pub(super) struct Presence(Mutex<Inner>);
 
@@ -24,11 +21,22 @@ struct Inner {
 
 struct Live {
     token: TokenHash,
-    span: Span,
+    role: Role,
     last_seen: Timestamp,
     deadline: Timestamp,
     progress: Arc<str>,
     unsaved: bool,
+}
+
+/// A worker as it enters.
+#[derive(Clone)]
+pub(super) struct Known {
+    pub(super) worker: i64,
+    pub(super) token: TokenHash,
+    pub(super) role: Role,
+    pub(super) last_seen: Timestamp,
+    pub(super) deadline: Timestamp,
+    pub(super) progress: Arc<str>,
 }
 
 /// What is to be stored of one worker.
@@ -40,27 +48,47 @@ pub(super) struct Beat {
 }
 
 impl Presence {
-    pub(super) fn enter(
-        &self,
-        worker: i64,
-        caller: Caller,
-        last_seen: Timestamp,
-        deadline: Timestamp,
-        progress: &str,
-    ) {
+    pub(super) fn enter(&self, known: Known) {
         let mut inner = self.inner();
-        inner.by_token.insert(caller.token, worker);
+        inner.by_token.insert(known.token, known.worker);
         inner.live.insert(
-            worker,
+            known.worker,
             Live {
-                token: caller.token,
-                span: caller.span,
-                last_seen,
-                deadline,
-                progress: progress.into(),
+                token: known.token,
+                role: known.role,
+                last_seen: known.last_seen,
+                deadline: known.deadline,
+                progress: known.progress,
                 unsaved: false,
             },
         );
+    }
+
+    /// Takes note of what the database says of a worker; what was heard since stays.
+    pub(super) fn meet(&self, known: Known) {
+        if !self.hears(known.worker, known.deadline - 1) {
+            self.enter(known);
+        }
+    }
+
+    /// Whether the worker is known here and expected to call after `now`.
+    pub(super) fn hears(&self, worker: i64, now: Timestamp) -> bool {
+        let inner = self.inner();
+        let live = inner.live.get(&worker);
+        live.is_some_and(|live| live.deadline > now)
+    }
+
+    /// Forgets those of whom the database knows as much.
+    pub(super) fn forget_saved(&self) {
+        let mut inner = self.inner();
+        let Inner { by_token, live } = &mut *inner;
+        live.retain(|_, live| live.unsaved);
+        by_token.retain(|_, worker| live.contains_key(worker));
+    }
+
+    /// Forgets everybody.
+    pub(super) fn clear(&self) {
+        *self.inner() = Inner::default();
     }
 
     /// Finds the caller and moves its deadline. A worker whose deadline has passed is unknown,
@@ -70,14 +98,15 @@ impl Presence {
         caller: Caller,
         moment: Moment,
         progress: Option<&str>,
-    ) -> Result<i64, StoreError> {
+    ) -> Result<(i64, Role), StoreError> {
         let mut inner = self.inner();
         let worker = inner.by_token.get(&caller.token).copied();
         let worker = worker.ok_or(StoreError::UnknownWorker)?;
         let live = inner
             .live
             .get_mut(&worker)
-            .filter(|live| live.span == caller.span && live.deadline > moment.now)
+            .filter(|live| caller.role.is_none_or(|role| role == live.role))
+            .filter(|live| live.deadline > moment.now)
             .ok_or(StoreError::UnknownWorker)?;
         live.last_seen = live.last_seen.max(moment.now);
         live.deadline = live.deadline.max(moment.until);
@@ -85,7 +114,7 @@ impl Presence {
         if let Some(progress) = progress {
             live.progress = progress.into();
         }
-        Ok(worker)
+        Ok((worker, live.role))
     }
 
     /// Says in the worker's place what it is doing.
@@ -169,12 +198,25 @@ mod tests {
     use super::*;
     use cah_protocol::WorkerType;
 
-    fn caller(token: &str, worker_type: WorkerType) -> Caller {
+    fn enter(presence: &Presence, worker: i64, token: &str, role: Role, deadline: Timestamp) {
+        presence.enter(Known {
+            worker,
+            token: TokenHash::of(token),
+            role,
+            last_seen: deadline - 100,
+            deadline,
+            progress: "".into(),
+        });
+    }
+
+    fn caller(token: &str, role: impl Into<Option<Role>>) -> Caller {
         Caller {
             token: TokenHash::of(token),
-            span: worker_type.into(),
+            role: role.into(),
         }
     }
+
+    const HYBRID: Role = Role::Crawler(WorkerType::Hybrid);
 
     const fn at(now: Timestamp) -> Moment {
         Moment {
@@ -186,8 +228,8 @@ mod tests {
     #[test]
     fn a_call_moves_the_deadline_and_silence_ends_it() {
         let presence = Presence::default();
-        let caller = caller("t", WorkerType::Hybrid);
-        presence.enter(1, caller, 0, 100, "");
+        enter(&presence, 1, "t", HYBRID, 100);
+        let caller = caller("t", HYBRID);
         assert!(presence.touch(caller, at(99), None).is_ok());
         assert!(presence.late(198).is_empty());
         assert_eq!(presence.late(199), [1]);
@@ -197,26 +239,28 @@ mod tests {
     #[test]
     fn a_clock_that_is_set_back_shortens_nothing() {
         let presence = Presence::default();
-        let caller = caller("t", WorkerType::Hybrid);
-        presence.enter(1, caller, 1_000, 1_100, "");
-        presence.touch(caller, at(10), None).unwrap();
+        enter(&presence, 1, "t", HYBRID, 1_100);
+        presence.touch(caller("t", HYBRID), at(10), None).unwrap();
         assert!(presence.late(1_099).is_empty());
     }
 
     #[test]
-    fn a_token_counts_for_its_own_kind_only() {
+    fn a_token_counts_for_its_own_role_only() {
         let presence = Presence::default();
-        presence.enter(1, caller("t", WorkerType::Cpu), 0, 100, "");
-        let other = caller("t", WorkerType::Gpu);
-        assert!(presence.touch(other, at(1), None).is_err());
+        enter(&presence, 1, "t", WorkerType::Cpu.into(), 100);
+        for other in [WorkerType::Gpu.into(), HYBRID, Role::Stage(0)] {
+            assert!(presence.touch(caller("t", other), at(1), None).is_err());
+        }
         assert!(presence.take_unsaved().is_empty());
+        let known = presence.touch(caller("t", None), at(1), None).unwrap();
+        assert_eq!(known, (1, WorkerType::Cpu.into()));
     }
 
     #[test]
     fn each_change_is_stored_once_and_again_after_a_failure() {
         let presence = Presence::default();
-        let caller = caller("t", WorkerType::Hybrid);
-        presence.enter(1, caller, 0, 100, "");
+        enter(&presence, 1, "t", HYBRID, 100);
+        let caller = caller("t", HYBRID);
         presence.touch(caller, at(1), Some("1 / 2")).unwrap();
         let beats = presence.take_unsaved();
         assert_eq!((beats.len(), &*beats[0].progress), (1, "1 / 2"));

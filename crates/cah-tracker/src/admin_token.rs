@@ -1,0 +1,74 @@
+//! What operators prove themselves with.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+/// Shortest token: one that is shorter can be guessed.
+const MIN_BYTES: usize = 16;
+
+/// A secret that opens the admin calls. Only its hash is kept.
+#[derive(Clone)]
+pub struct AdminToken([u8; 32]);
+
+/// A token that protects nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "an admin token has {MIN_BYTES} printable characters or more, without blanks; `openssl rand -hex 32` makes a good one"
+)]
+pub struct WeakToken;
+
+impl AdminToken {
+    /// Takes a token as it is kept in a file or variable; blanks around it do not count.
+    ///
+    /// # Errors
+    /// [`WeakToken`] for one that is short or cannot be sent in a header.
+    pub fn new(text: &str) -> Result<Self, WeakToken> {
+        let text = text.trim();
+        let printable = text.bytes().all(|byte| byte.is_ascii_graphic());
+        match text.len() >= MIN_BYTES && printable {
+            true => Ok(Self(hash(text))),
+            false => Err(WeakToken),
+        }
+    }
+
+    /// Whether this is what a caller sent. Hashes are compared, so that the time that it takes
+    /// tells nothing about the token.
+    pub(crate) fn matches(&self, sent: &str) -> bool {
+        self.0 == hash(sent.trim())
+    }
+}
+
+fn hash(text: &str) -> [u8; 32] {
+    Sha256::digest(text.as_bytes()).into()
+}
+
+impl fmt::Debug for AdminToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AdminToken(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_long_tokens_are_taken_and_only_the_same_matches() {
+        for weak in [
+            "",
+            "admin",
+            "password12345",
+            "sixteen blanks  ",
+            "ünicode-ünicode-ü",
+        ] {
+            assert_eq!(AdminToken::new(weak).err(), Some(WeakToken), "{weak}");
+        }
+        let token = AdminToken::new("0123456789abcdef\n").unwrap();
+        assert!(token.matches("0123456789abcdef"));
+        assert!(!token.matches("0123456789abcdeF"));
+        assert!(!token.matches(""));
+        assert!(!format!("{token:?}").contains("0123"));
+    }
+}

@@ -1,0 +1,82 @@
+//! What operators do with a whole project, by command line or call: fill it, look at it, keep it.
+
+mod archive;
+mod export;
+mod import;
+mod status;
+
+pub use archive::{BackupError, RestoreError, backup, restore};
+pub use export::export;
+pub use import::{Format, ImportError, Imported, import};
+pub use status::{StageStatus, Status, status};
+
+use crate::store::StoreError;
+
+/// The longest name of a stage, in characters.
+const MAX_STAGE_NAME: usize = 64;
+
+/// Checks the names of a project's stages.
+///
+/// # Errors
+/// What is wrong with them, in plain words.
+pub fn check_stages(names: &[String]) -> Result<(), StoreError> {
+    let refuse = |why: String| Err(StoreError::Conflict(why));
+    if !(1..=cah_protocol::distcompute::MAX_STAGES).contains(&names.len()) {
+        return refuse(format!(
+            "a project has 1 to {} stages, not {}",
+            cah_protocol::distcompute::MAX_STAGES,
+            names.len()
+        ));
+    }
+    for (i, name) in names.iter().enumerate() {
+        let sound = name
+            .chars()
+            .all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ' '));
+        if name.trim() != name || name.is_empty() || !sound {
+            return refuse(format!(
+                "`{}` is no name for a stage; letters, digits, blanks, `-`, `_` and `.` make one",
+                name.chars()
+                    .filter(|c| !c.is_control())
+                    .take(MAX_STAGE_NAME)
+                    .collect::<String>()
+            ));
+        }
+        if name.chars().count() > MAX_STAGE_NAME {
+            return refuse(format!(
+                "a stage's name has {MAX_STAGE_NAME} characters at most"
+            ));
+        }
+        // A page's address names the stage in lower case.
+        let same = |other: &String| other.to_lowercase() == name.to_lowercase();
+        if names[..i].iter().any(same) {
+            return refuse(format!("two stages are called `{name}`"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages_have_names_of_their_own() {
+        let check = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            check_stages(&names).map_err(|error| error.to_string())
+        };
+        assert_eq!(check(&["CPU", "GPU"]), Ok(()));
+        for (wrong, part) in [
+            (vec![], "1 to 26 stages"),
+            (vec!["a"; 27], "not 27"),
+            (vec!["a", ""], "no name"),
+            (vec![" a"], "no name"),
+            (vec!["a/b"], "no name"),
+            (vec!["Ä", "ä"], "two stages"),
+        ] {
+            let refused = check(&wrong).unwrap_err();
+            assert!(refused.contains(part), "{refused}");
+        }
+        assert!(check(&[&"x".repeat(65)]).unwrap_err().contains("64"));
+    }
+}

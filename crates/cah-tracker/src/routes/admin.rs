@@ -1,0 +1,337 @@
+//! What operators do by call: each command of `cah tracker`, for whoever has the admin token.
+
+use std::{
+    fs::File,
+    io::{self, BufReader, BufWriter, Seek, Write},
+};
+
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{DefaultBodyLimit, State},
+    http::header,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use cah_protocol::check_banner;
+use futures::StreamExt;
+use serde_json::{Value, json};
+use tokio_util::io::ReaderStream;
+
+use super::{
+    App,
+    error::ApiError,
+    extract::{Fields, MAX_NUMBER, Params},
+    operator::{self, Operator},
+};
+use crate::{
+    operation::{self, BackupError, Format, ImportError, Status},
+    store::{BoardRow, StoreError},
+};
+
+/// Lines of a leaderboard that are told unless the call asks for fewer.
+const MAX_CONTRIBUTORS: u32 = 100_000;
+
+/// The text that takes the banner down, in the call of the public tracker.
+const RESET: &str = "RESET";
+
+/// The base of relative paths where the call names no other.
+const BASE_URL: &str = "https://data.commoncrawl.org/";
+
+/// The calls that end soon.
+pub(super) fn routes() -> Router<App> {
+    Router::new()
+        .route("/admin/status", get(status))
+        .route("/admin/init", post(init))
+        .route("/admin/reset-job", post(reset_job))
+        .route("/admin/ban-job", post(ban_job))
+        .route("/admin/requeue", post(requeue))
+        .route("/admin/banner", get(banner).post(set_banner))
+        .route("/admin/contributors", get(contributors))
+        .route("/admin/set-banner", get(set_banner_by_password))
+        .route("/admin/ban-shard", post(ban_shard))
+        .route("/admin/reset-shard", post(reset_shard))
+}
+
+/// Those that move a whole project: they take as long and are as large as it needs.
+pub(super) fn long_routes() -> Router<App> {
+    Router::new()
+        .route("/admin/import", post(import))
+        .route("/admin/export", get(export))
+        .route("/admin/backup", get(backup))
+        .route("/admin/restore", post(restore))
+        .layer(DefaultBodyLimit::disable())
+}
+
+async fn status(_: Operator, State(app): State<App>) -> Result<Json<Status>, ApiError> {
+    Ok(Json(operation::status(app.service.store()).await?))
+}
+
+async fn init(
+    _: Operator,
+    State(app): State<App>,
+    fields: Fields,
+) -> Result<Json<Status>, ApiError> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let stages: Option<Vec<String>> = fields.list("stages")?.iter().map(text).collect();
+    let stages = stages.ok_or_else(|| ApiError::BadRequest("`stages` must be texts.".into()))?;
+    operation::check_stages(&stages).map_err(bad_request)?;
+    app.service.store().init(stages).await?;
+    status(Operator, State(app)).await
+}
+
+async fn reset_job(
+    _: Operator,
+    State(app): State<App>,
+    fields: Fields,
+) -> Result<Json<Value>, ApiError> {
+    let number = fields.number("number")?;
+    app.service.store().reset(number).await?;
+    tracing::info!(number, "an operator reset a job");
+    Ok(Json(json!({"number": number, "state": "open"})))
+}
+
+async fn ban_job(
+    _: Operator,
+    State(app): State<App>,
+    fields: Fields,
+) -> Result<Json<Value>, ApiError> {
+    let number = fields.number("number")?;
+    app.service.store().ban(number).await?;
+    tracing::info!(number, "an operator banned a job");
+    Ok(Json(json!({"number": number, "state": "banned"})))
+}
+
+async fn requeue(
+    _: Operator,
+    State(app): State<App>,
+    fields: Fields,
+) -> Result<Json<Value>, ApiError> {
+    let number = fields.optional_count("number", MAX_NUMBER)?;
+    let requeued = app.service.store().requeue(number).await?;
+    Ok(Json(json!({ "requeued": requeued })))
+}
+
+async fn banner(_: Operator, State(app): State<App>) -> Result<Json<Value>, ApiError> {
+    Ok(Json(json!({"banner": app.service.store().banner().await?})))
+}
+
+async fn set_banner(
+    _: Operator,
+    State(app): State<App>,
+    fields: Fields,
+) -> Result<Json<Value>, ApiError> {
+    let text = fields.text("text")?.trim();
+    check_banner(text)?;
+    app.service.store().set_banner(text.to_owned()).await?;
+    Ok(Json(json!({ "banner": text })))
+}
+
+async fn contributors(
+    _: Operator,
+    State(app): State<App>,
+    params: Params,
+) -> Result<Json<Value>, ApiError> {
+    let limit = match params.count("limit")? {
+        Some(limit) => u32::try_from(limit).unwrap_or(u32::MAX),
+        None => MAX_CONTRIBUTORS,
+    };
+    let store = app.service.store();
+    let mut boards = Vec::new();
+    for (stage, counts) in (0..).zip(store.counts().await?.stages) {
+        let rows = store
+            .leaderboard(stage, limit.min(MAX_CONTRIBUTORS))
+            .await?;
+        let rows: Vec<Value> = rows.into_iter().map(board_row).collect();
+        boards.push(json!({"stage": counts.name, "contributors": rows}));
+    }
+    Ok(Json(boards.into()))
+}
+
+fn board_row(row: BoardRow) -> Value {
+    json!({"nickname": row.nickname, "jobs": row.jobs, "pairs": row.pairs})
+}
+
+/// `GET /admin/set-banner?password=…&text=…`, as the public tracker has it.
+async fn set_banner_by_password(
+    State(app): State<App>,
+    params: Params,
+) -> Result<&'static str, ApiError> {
+    operator::check_password(&app, params.get("password"))?;
+    let text = params.get("text").unwrap_or_default().trim();
+    check_banner(text)?;
+    let (text, answer) = match text {
+        RESET => ("", "The banner was taken down."),
+        text => (text, "The banner was set."),
+    };
+    app.service.store().set_banner(text.to_owned()).await?;
+    Ok(answer)
+}
+
+async fn ban_shard(State(app): State<App>, fields: Fields) -> Result<Json<Value>, ApiError> {
+    let number = by_password(&app, &fields)?;
+    legacy(app.service.store().ban(number).await, "banned", number)
+}
+
+async fn reset_shard(State(app): State<App>, fields: Fields) -> Result<Json<Value>, ApiError> {
+    let number = by_password(&app, &fields)?;
+    legacy(app.service.store().reset(number).await, "reset", number)
+}
+
+/// The shard's number, which these calls carry as `count`.
+fn by_password(app: &App, fields: &Fields) -> Result<u64, ApiError> {
+    operator::check_password(app, fields.optional_text("password")?)?;
+    fields.number("count")
+}
+
+fn legacy(done: Result<(), StoreError>, what: &str, number: u64) -> Result<Json<Value>, ApiError> {
+    match done {
+        Ok(()) => Ok(Json(json!({
+            "status": "success",
+            "detail": format!("Shard {number} was {what}."),
+        }))),
+        Err(StoreError::NoSuchJob(_)) => Ok(Json(json!({
+            "status": "failed",
+            "detail": format!("There is no shard {number}."),
+        }))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A list in the body; `format` is `wat-paths`, `json`, `txt` or `brace`.
+async fn import(
+    _: Operator,
+    State(app): State<App>,
+    params: Params,
+    body: Body,
+) -> Result<Json<Value>, ApiError> {
+    let format = match params.get("format") {
+        Some("wat-paths") => Format::WatPaths {
+            base_url: params.get("base_url").unwrap_or(BASE_URL).to_owned(),
+        },
+        Some("json") => Format::Json,
+        Some("txt") => Format::Lines,
+        Some("brace") => Format::Brace,
+        _ => {
+            let text = "`format` must be wat-paths, json, txt or brace.";
+            return Err(ApiError::BadRequest(text.into()));
+        }
+    };
+    let names = |text: &str| text.split(',').map(|name| name.trim().to_owned()).collect();
+    let stages = params.get("stages").map(names);
+    let priority = params.integer("priority")?.unwrap_or_default();
+    let list = BufReader::new(received(body).await?);
+    let imported = operation::import(app.service.store(), list, format, stages, priority).await?;
+    Ok(Json(json!({
+        "added": imported.added,
+        "jobs": imported.jobs,
+        "known": imported.known,
+    })))
+}
+
+/// All jobs, or those after number `after`, `limit` at most.
+async fn export(_: Operator, State(app): State<App>, params: Params) -> Result<Response, ApiError> {
+    let after = params.count("after")?.unwrap_or_default();
+    let limit = params.count("limit")?.unwrap_or(u64::MAX);
+    let mut file = BufWriter::new(temporary()?);
+    operation::export(app.service.store(), &mut file, after, limit).await?;
+    let file = file.into_inner().map_err(|error| no_room(error.error()))?;
+    send(file, "application/x-ndjson")
+}
+
+async fn backup(_: Operator, State(app): State<App>) -> Result<Response, ApiError> {
+    let file = temporary()?;
+    let copy = file.try_clone().map_err(|error| no_room(&error))?;
+    operation::backup(app.service.store(), copy)
+        .await
+        .map_err(|error| match error {
+            BackupError::Store(error) => error.into(),
+            BackupError::Write(error) => no_room(&error),
+        })?;
+    send(file, "application/gzip")
+}
+
+/// A backup in the body; `replace=true` where the store has jobs that should go.
+async fn restore(
+    _: Operator,
+    State(app): State<App>,
+    params: Params,
+    body: Body,
+) -> Result<Json<Status>, ApiError> {
+    let replace = match params.get("replace") {
+        Some("true") => true,
+        None | Some("false") => false,
+        Some(_) => {
+            let text = "`replace` must be true or false.";
+            return Err(ApiError::BadRequest(text.into()));
+        }
+    };
+    let file = BufReader::new(received(body).await?);
+    let restored = operation::restore(app.service.store(), file, replace).await;
+    restored.map_err(operation::RestoreError::cause)?;
+    tracing::warn!("an operator restored a backup");
+    status(Operator, State(app)).await
+}
+
+fn temporary() -> Result<File, ApiError> {
+    tempfile::tempfile().map_err(|error| no_room(&error))
+}
+
+fn no_room(error: &io::Error) -> ApiError {
+    tracing::error!(%error, "the folder for temporary files cannot be used");
+    ApiError::Unavailable
+}
+
+/// Keeps a body in a temporary file, so that it is whole before anything is done with it.
+async fn received(body: Body) -> Result<File, ApiError> {
+    let mut file = temporary()?;
+    let mut body = body.into_data_stream();
+    while let Some(bytes) = body.next().await {
+        let bytes =
+            bytes.map_err(|_| ApiError::BadRequest("The body did not arrive whole.".into()))?;
+        file = off_the_runtime(move || {
+            file.write_all(&bytes)?;
+            Ok(file)
+        })
+        .await?;
+    }
+    file.rewind().map_err(|error| no_room(&error))?;
+    Ok(file)
+}
+
+async fn off_the_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, ApiError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result.map_err(|error| no_room(&error)),
+        // Nobody cancels it: what arrives here is a panic.
+        Err(failure) => std::panic::resume_unwind(failure.into_panic()),
+    }
+}
+
+fn send(mut file: File, content_type: &'static str) -> Result<Response, ApiError> {
+    file.rewind().map_err(|error| no_room(&error))?;
+    let body = Body::from_stream(ReaderStream::new(tokio::fs::File::from_std(file)));
+    Ok(([(header::CONTENT_TYPE, content_type)], body).into_response())
+}
+
+fn bad_request(error: StoreError) -> ApiError {
+    match error {
+        StoreError::Conflict(text) => ApiError::BadRequest(text),
+        error => error.into(),
+    }
+}
+
+impl From<ImportError> for ApiError {
+    fn from(error: ImportError) -> Self {
+        match error {
+            ImportError::Store {
+                source: StoreError::Conflict(text),
+                ..
+            } => Self::Conflict(text),
+            ImportError::Store { source, .. } => source.into(),
+            ImportError::Keep(error) => no_room(&error),
+            wrong => Self::BadRequest(wrong.to_string()),
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! The calls of DistCompute workers that no other worker makes.
+
+use axum::{Router, extract::State, routing::post};
+use cah_protocol::{check_result, distcompute};
+
+use super::{App, error::ApiError, extract::Fields};
+use crate::service::Work;
+
+pub(super) fn routes() -> Router<App> {
+    Router::new()
+        .route("/api/completeJob", post(complete_job))
+        .route("/api/flagInvalidData", post(flag_invalid_data))
+}
+
+async fn complete_job(State(app): State<App>, fields: Fields) -> Result<&'static str, ApiError> {
+    let caller = fields.caller()?;
+    let number = fields.optional_count("number", super::extract::MAX_NUMBER)?;
+    let data = fields.text("data")?;
+    check_result(data)?;
+    let work = Work::Data(data.to_owned());
+    app.service.complete(caller, work, number).await?;
+    Ok(distcompute::OK)
+}
+
+async fn flag_invalid_data(
+    State(app): State<App>,
+    fields: Fields,
+) -> Result<&'static str, ApiError> {
+    let reports = app.service.config().flag_reports;
+    app.service.flag(fields.caller()?, reports).await?;
+    Ok(distcompute::OK)
+}

@@ -1,0 +1,49 @@
+//! Who may do what operators do.
+
+use axum::{
+    extract::FromRequestParts,
+    http::{header, request::Parts},
+};
+
+use super::{App, error::ApiError};
+
+/// A call with the operator's token, as `Authorization: Bearer TOKEN`.
+pub(super) struct Operator;
+
+const NO_TOKEN: ApiError =
+    ApiError::Forbidden("This tracker has no admin token; its operator can give it one.");
+
+impl FromRequestParts<App> for Operator {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let token = app.service.config().admin_token.as_ref().ok_or(NO_TOKEN)?;
+        let sent = parts.headers.get(header::AUTHORIZATION);
+        let sent = sent.and_then(|value| value.to_str().ok());
+        let bearer = sent.and_then(|value| {
+            let (scheme, token) = value.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then_some(token)
+        });
+        match bearer {
+            Some(sent) if token.matches(sent) => Ok(Self),
+            _ => Err(ApiError::Unauthorized(
+                "This call needs the admin token, as `Authorization: Bearer TOKEN`.",
+            )),
+        }
+    }
+}
+
+/// Checks the password of a call of the public tracker, where the operator lets these in.
+pub(super) fn check_password(app: &App, sent: Option<&str>) -> Result<(), ApiError> {
+    let config = app.service.config();
+    if !config.password_calls {
+        return Err(ApiError::Forbidden(
+            "Calls with a password are turned off on this tracker.",
+        ));
+    }
+    let token = config.admin_token.as_ref().ok_or(NO_TOKEN)?;
+    match sent {
+        Some(sent) if token.matches(sent) => Ok(()),
+        _ => Err(ApiError::Unauthorized("The password is wrong.")),
+    }
+}

@@ -1,0 +1,125 @@
+//! A project's whole content as rows, in a form that every store writes and reads: to keep it, and
+//! to take it from one store to another.
+
+use async_trait::async_trait;
+use serde_json::Value;
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+use super::StoreError;
+
+/// A table of the archive, and its columns in the order in which a row has its values.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Table {
+    /// Its name, in every store.
+    pub name: &'static str,
+    /// Their names.
+    pub columns: &'static [&'static str],
+    /// The column whose values the store draws itself for new rows.
+    pub drawn: Option<&'static str>,
+}
+
+const fn table(name: &'static str, columns: &'static [&'static str]) -> Table {
+    Table {
+        name,
+        columns,
+        drawn: None,
+    }
+}
+
+const fn drawn(name: &'static str, columns: &'static [&'static str]) -> Table {
+    Table {
+        name,
+        columns,
+        drawn: Some(columns[0]),
+    }
+}
+
+/// All tables, those that others refer to first.
+pub static TABLES: &[Table] = &[
+    table("project", &["id", "kind", "banner"]),
+    table("stages", &["stage", "name", "open", "leased"]),
+    table(
+        "totals",
+        &["id", "jobs", "closed", "banned", "parked", "pairs"],
+    ),
+    table("chunks", &["chunk", "url", "url_key"]),
+    table(
+        "jobs",
+        &[
+            "number", "state", "stage", "priority", "failures", "attempts", "setbacks",
+        ],
+    ),
+    table("payloads", &["number", "data", "data_key"]),
+    table("failures", &["number", "attempt", "message", "at"]),
+    drawn(
+        "workers",
+        &[
+            "id",
+            "token_hash",
+            "display_name",
+            "nickname",
+            "first_stage",
+            "last_stage",
+            "progress",
+            "jobs_completed",
+            "first_seen",
+            "last_seen",
+            "deadline",
+            "settled",
+            "settled_as",
+            "role",
+        ],
+    ),
+    table("leases", &["number", "worker", "attempt", "since"]),
+    drawn("contributors", &["id", "nickname"]),
+    table(
+        "boards",
+        &["stage", "contributor", "jobs", "closed", "pairs"],
+    ),
+    table(
+        "completions",
+        &[
+            "number",
+            "stage",
+            "attempt",
+            "contributor",
+            "pairs",
+            "output",
+            "at",
+            "revoked",
+            "output_key",
+        ],
+    ),
+    table("flags", &["number", "stage", "worker", "at"]),
+    table("series", &["at", "closed", "pairs"]),
+];
+
+/// Some rows of one table. A value is null, a whole number or text; bytes are text in hex.
+#[derive(Debug)]
+pub struct Rows {
+    /// Which table, as an index into [`TABLES`].
+    pub table: usize,
+    /// Values in the order of the table's columns.
+    pub rows: Vec<Vec<Value>>,
+}
+
+/// Why rows cannot be had from an archive.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct ArchiveError(pub String);
+
+/// Writing and reading archives.
+#[async_trait]
+pub trait Archive: Send + Sync {
+    /// Sends everything, as it is at one moment, table by table.
+    async fn dump(&self, rows: mpsc::Sender<Rows>) -> Result<(), StoreError>;
+
+    /// Replaces everything by what comes, all or nothing. [`StoreError::Conflict`] where the store
+    /// has jobs and `replace` is not set, and for rows that are no project.
+    async fn load(
+        &self,
+        rows: mpsc::Receiver<Result<Rows, ArchiveError>>,
+        replace: bool,
+    ) -> Result<(), StoreError>;
+}

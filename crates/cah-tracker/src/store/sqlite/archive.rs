@@ -1,0 +1,144 @@
+//! The whole content as rows, out and in.
+
+use data_encoding::HEXLOWER;
+use rusqlite::{
+    Connection, ToSql, params_from_iter,
+    types::{Value as Column, ValueRef},
+};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use crate::store::{ArchiveError, Rows, StoreError, TABLES, Table};
+
+/// Rows that are sent at a time.
+const BATCH: usize = 1_000;
+
+/// Sends every table, within one transaction of a connection that only reads.
+pub(super) fn dump(db: &Connection, send: &mpsc::Sender<Rows>) -> rusqlite::Result<()> {
+    db.execute_batch("BEGIN")?;
+    let sent = TABLES
+        .iter()
+        .enumerate()
+        .try_for_each(|(index, table)| dump_table(db, index, table, send));
+    db.execute_batch("ROLLBACK")?;
+    sent
+}
+
+fn dump_table(
+    db: &Connection,
+    index: usize,
+    table: &Table,
+    send: &mpsc::Sender<Rows>,
+) -> rusqlite::Result<()> {
+    let columns = table.columns.join(", ");
+    let mut rows = db.prepare(&format!("SELECT {columns} FROM {}", table.name))?;
+    let mut rows = rows.query([])?;
+    let mut batch = Vec::with_capacity(BATCH);
+    while let Some(row) = rows.next()? {
+        let values = (0..table.columns.len()).map(|i| row.get_ref(i).map(value));
+        batch.push(values.collect::<Result<_, _>>()?);
+        if batch.len() == BATCH && !flush(send, index, &mut batch) {
+            return Ok(());
+        }
+    }
+    // Tables without rows are told as well. Whoever listened and went away needs no more.
+    flush(send, index, &mut batch);
+    Ok(())
+}
+
+fn flush(send: &mpsc::Sender<Rows>, table: usize, batch: &mut Vec<Vec<Value>>) -> bool {
+    let rows = std::mem::take(batch);
+    send.blocking_send(Rows { table, rows }).is_ok()
+}
+
+fn value(column: ValueRef<'_>) -> Value {
+    match column {
+        ValueRef::Integer(number) => json!(number),
+        ValueRef::Text(text) => json!(String::from_utf8_lossy(text)),
+        ValueRef::Blob(bytes) => json!(HEXLOWER.encode(bytes)),
+        // The schema has no other types.
+        ValueRef::Null | ValueRef::Real(_) => Value::Null,
+    }
+}
+
+/// Replaces everything by what comes, within the writer's savepoint.
+pub(super) fn load(
+    db: &Connection,
+    mut rows: mpsc::Receiver<Result<Rows, ArchiveError>>,
+    replace: bool,
+) -> Result<(), StoreError> {
+    let jobs: i64 = db.query_row("SELECT jobs FROM totals", [], |row| row.get(0))?;
+    if jobs > 0 && !replace {
+        return Err(StoreError::Conflict(format!(
+            "the store has {jobs} jobs already; restore into an empty one, or replace them"
+        )));
+    }
+    for table in TABLES.iter().rev() {
+        db.execute(&format!("DELETE FROM {}", table.name), [])?;
+    }
+    while let Some(batch) = rows.blocking_recv() {
+        insert(db, batch.map_err(|e| StoreError::Conflict(e.to_string()))?)?;
+    }
+    check(db)
+}
+
+fn insert(db: &Connection, batch: Rows) -> Result<(), StoreError> {
+    let table = &TABLES[batch.table];
+    let places = vec!["?"; table.columns.len()].join(", ");
+    let columns = table.columns.join(", ");
+    let sql = format!("INSERT INTO {} ({columns}) VALUES ({places})", table.name);
+    let mut insert = db.prepare_cached(&sql)?;
+    for row in batch.rows {
+        let values: Vec<Column> = table
+            .columns
+            .iter()
+            .zip(row)
+            .map(|(name, value)| column(name, value))
+            .collect();
+        let values = values.iter().map(|value| value as &dyn ToSql);
+        insert
+            .execute(params_from_iter(values))
+            .map_err(|error| does_not_fit(table.name, &error))?;
+    }
+    Ok(())
+}
+
+fn column(name: &str, value: Value) -> Column {
+    match value {
+        Value::String(text) if name == "token_hash" => HEXLOWER
+            .decode(text.as_bytes())
+            .map_or(Column::Text(text), Column::Blob),
+        Value::String(text) => Column::Text(text),
+        Value::Number(number) => number.as_i64().map_or(Column::Null, Column::Integer),
+        _ => Column::Null,
+    }
+}
+
+/// What the schema refuses was never in a store; other errors are the store's own.
+fn does_not_fit(table: &str, error: &rusqlite::Error) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::ConstraintViolation | rusqlite::ErrorCode::TypeMismatch) => {
+            StoreError::Conflict(format!("the archive's table {table} does not fit: {error}"))
+        }
+        _ => StoreError::unavailable(error.to_string()),
+    }
+}
+
+/// An archive whose counters do not match its jobs is not the whole of a project.
+fn check(db: &Connection) -> Result<(), StoreError> {
+    let whole: bool = db.query_row(
+        "SELECT (SELECT count(*) FROM project) = 1
+            AND (SELECT jobs FROM totals) = (SELECT count(*) FROM jobs)
+            AND (SELECT closed FROM totals) = (SELECT count(*) FROM jobs WHERE state = 2)
+            AND (SELECT sum(open) FROM stages) = (SELECT count(*) FROM jobs WHERE state = 0)
+            AND (SELECT sum(leased) FROM stages) = (SELECT count(*) FROM leases)",
+        [],
+        |row| Ok(row.get::<_, Option<bool>>(0)?.unwrap_or(false)),
+    )?;
+    match whole {
+        true => Ok(()),
+        false => Err(StoreError::Conflict(
+            "the archive's counters do not match its jobs; it is not whole".into(),
+        )),
+    }
+}

@@ -1,0 +1,156 @@
+//! Whole WAT files, and results that come without a lease.
+
+use cah_protocol::Shard;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{jobs, leases, signed};
+use crate::{
+    clock::Timestamp,
+    store::{HandIn, HandInBy, State, StoreError, keys},
+};
+
+/// The first open job whose other half is open as well.
+const FIRST_PAIR: &str = "SELECT number FROM jobs
+     WHERE state = 0 AND stage = 0 AND number % 2 = 1
+       AND EXISTS (SELECT 1 FROM jobs other
+                   WHERE other.number = jobs.number + 1 AND other.state = 0 AND other.stage = 0)
+     ORDER BY priority DESC, setbacks, number LIMIT 1";
+
+pub(super) fn open_chunk(db: &Connection) -> rusqlite::Result<Option<String>> {
+    let mut number: Option<i64> = db
+        .prepare_cached(FIRST_PAIR)?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    if number.is_none() {
+        number = db
+            .prepare_cached(leases::FIRST_OPEN)?
+            .query_row([0], |row| row.get(0))
+            .optional()?;
+    }
+    number
+        .map(|number| jobs::shard(db, number).map(|shard| shard.url))
+        .transpose()
+}
+
+pub(super) fn open_shards(db: &Connection, url: &str) -> rusqlite::Result<Vec<Shard>> {
+    let numbers: Vec<i64> = db
+        .prepare_cached(
+            "SELECT number FROM jobs JOIN chunks ON number IN (2 * chunk - 1, 2 * chunk)
+             WHERE url_key = ?1 AND url = ?2 AND state = 0 AND stage = 0 ORDER BY number",
+        )?
+        .query_map(params![keys::of_url(url), url], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let shards = numbers.into_iter().map(|number| jobs::shard(db, number));
+    shards.collect()
+}
+
+pub(super) fn hand_in(
+    db: &Connection,
+    results: &[HandIn],
+    by: &HandInBy,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    let last: i64 = db
+        .prepare_cached("SELECT max(stage) FROM stages")?
+        .query_row([], |row| row.get(0))?;
+    let mut standing = 0;
+    for result in results {
+        standing += u64::from(take(db, result, by, last, now)?);
+    }
+    Ok(standing)
+}
+
+/// Whether the result stands by now.
+fn take(
+    db: &Connection,
+    result: &HandIn,
+    by: &HandInBy,
+    last: i64,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let number = signed(result.number);
+    let Some(there) = Place::of(db, number)? else {
+        return Ok(false);
+    };
+    let acceptable = match there.state {
+        State::Open if by.operator => true,
+        State::Open => there.stage == 0,
+        State::Leased | State::Parked => by.operator,
+        State::Closed | State::Banned => false,
+    };
+    if !acceptable {
+        return stands(db, number, result.completion.output.as_deref());
+    }
+    leave_place(db, number, &there)?;
+    let stage = if by.operator { last } else { 0 };
+    let closes = result.completion.closes || stage == last;
+    let (state, next) = match closes {
+        true => (State::Closed, stage),
+        false => (State::Open, stage + 1),
+    };
+    let attempt = db
+        .prepare_cached(
+            "UPDATE jobs SET state = ?2, stage = ?3, attempts = attempts + 1 WHERE number = ?1
+             RETURNING attempts",
+        )?
+        .query_row([number, state.code(), next], |row| row.get(0))?;
+    jobs::enter(db, state, next)?;
+    let done = leases::Done {
+        number,
+        attempt,
+        stage,
+        closes,
+    };
+    leases::record(db, &by.nickname, done, &result.completion, now)?;
+    Ok(true)
+}
+
+/// Whether this very result was accepted before.
+fn stands(db: &Connection, number: i64, output: Option<&str>) -> Result<bool, StoreError> {
+    Ok(db
+        .prepare_cached(
+            "SELECT 1 FROM completions WHERE number = ?1 AND revoked = 0 AND output IS ?2",
+        )?
+        .exists(params![number, output])?)
+}
+
+/// Where a job is.
+pub(super) struct Place {
+    pub(super) state: State,
+    pub(super) stage: i64,
+}
+
+impl Place {
+    pub(super) fn of(db: &Connection, number: i64) -> rusqlite::Result<Option<Self>> {
+        db.prepare_cached("SELECT state, stage FROM jobs WHERE number = ?1")?
+            .query_row([number], |row| {
+                Ok(Self {
+                    // The schema knows no other states.
+                    state: State::from_code(row.get(0)?).unwrap_or(State::Banned),
+                    stage: row.get(1)?,
+                })
+            })
+            .optional()
+    }
+}
+
+/// Takes a job from where it is, out of a worker's hands too.
+pub(super) fn leave_place(db: &Connection, number: i64, there: &Place) -> Result<(), StoreError> {
+    db.prepare_cached("DELETE FROM leases WHERE number = ?1")?
+        .execute([number])?;
+    jobs::leave(db, there.state, there.stage)
+}
+
+pub(super) fn finished(db: &Connection, addresses: &[String]) -> rusqlite::Result<Vec<String>> {
+    let mut waiting = db.prepare_cached(
+        "SELECT 1 FROM completions JOIN jobs USING (number)
+         WHERE output_key = ?1 AND output = ?2 AND revoked = 0 AND state NOT IN (2, 3)",
+    )?;
+    let mut finished = Vec::new();
+    for address in addresses {
+        if !waiting.exists(params![keys::of_text(address), address])? {
+            finished.push(address.clone());
+        }
+    }
+    Ok(finished)
+}

@@ -1,0 +1,386 @@
+//! Leases: each function is one change, made inside the writer's transaction.
+
+use rand::random_range;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{contributors, jobs, parking, signed, unsigned};
+use crate::{
+    clock::Timestamp,
+    store::{
+        Accepted, Claim, Claimed, Completion, Failure, Flag, Moment, Order, Role, State,
+        StoreError, keys,
+    },
+};
+
+/// The next job of a stage. `state = 0` is spelled out so that the partial index applies.
+pub(super) const FIRST_OPEN: &str =
+    "SELECT number, priority, setbacks FROM jobs WHERE state = 0 AND stage = ?1
+     ORDER BY priority DESC, setbacks, number LIMIT 1";
+
+/// The next one after a number, among the first ones' equals.
+pub(super) const OPEN_FROM: &str = "SELECT number FROM jobs
+     WHERE state = 0 AND stage = ?1 AND priority = ?2 AND setbacks = ?3 AND number >= ?4
+     ORDER BY number LIMIT 1";
+
+const COMPLETED: i64 = 1;
+const FLAGGED: i64 = 2;
+const FAILED: i64 = 3;
+
+/// What becomes of a job when its lease ends; the stage is where it is then.
+#[derive(Clone, Copy)]
+struct End {
+    state: State,
+    stage: i64,
+}
+
+/// A lease, as a worker holds it.
+pub(super) struct Lease {
+    pub(super) number: i64,
+    attempt: i64,
+    /// The stage that the job waited at.
+    stage: i64,
+}
+
+/// What the database knows about a caller.
+struct Standing {
+    nickname: String,
+    first_stage: i64,
+    last_stage: i64,
+    /// The project's last stage: what completes it closes the job.
+    final_stage: i64,
+    lease: Option<Lease>,
+    /// The job that was settled last and how, no job claimed since.
+    settled: Option<(i64, i64)>,
+}
+
+impl Standing {
+    fn of(db: &Connection, worker: i64) -> Result<Self, StoreError> {
+        db.prepare_cached(
+            "SELECT w.nickname, w.first_stage, w.last_stage, (SELECT max(stage) FROM stages),
+                    w.settled, w.settled_as, l.number, l.attempt
+             FROM workers w LEFT JOIN leases l ON l.worker = w.id WHERE w.id = ?1",
+        )?
+        .query_row([worker], |row| {
+            let first_stage = row.get(1)?;
+            let lease = match row.get(6)? {
+                Some(number) => Some(Lease {
+                    number,
+                    attempt: row.get(7)?,
+                    stage: first_stage,
+                }),
+                None => None,
+            };
+            Ok(Self {
+                nickname: row.get(0)?,
+                first_stage,
+                last_stage: row.get(2)?,
+                final_stage: row.get(3)?,
+                lease,
+                settled: Option::zip(row.get(4)?, row.get(5)?),
+            })
+        })
+        .optional()?
+        .ok_or(StoreError::UnknownWorker)
+    }
+
+    /// The lease that a call is about, or that the call repeats one which was accepted.
+    fn lease_or_repeat(
+        &self,
+        number: Option<u64>,
+        call: i64,
+    ) -> Result<Option<&Lease>, StoreError> {
+        let named = |held: i64| number.is_none_or(|number| signed(number) == held);
+        match (&self.lease, self.settled) {
+            (Some(lease), _) if named(lease.number) => Ok(Some(lease)),
+            (None, Some((settled, how))) if how == call && named(settled) => Ok(None),
+            _ => Err(StoreError::NoLease),
+        }
+    }
+}
+
+/// `None` where no job is open; a job that the caller held is no longer its own even then.
+pub(super) fn claim(
+    db: &Connection,
+    worker: i64,
+    role: Role,
+    claim: Claim,
+    moment: Moment,
+) -> Result<Option<Claimed>, StoreError> {
+    let standing = Standing::of(db, worker)?;
+    if let Some(lease) = &standing.lease {
+        let message = "its worker asked for another job";
+        set_back(db, lease, message, claim.max_failures, moment.now)?;
+    }
+    let stage = standing.first_stage;
+    let Some(number) = first_open(db, stage, claim.order)? else {
+        return Ok(None);
+    };
+    let attempt: i64 = db
+        .prepare_cached(
+            "UPDATE jobs SET state = 1, attempts = attempts + 1 WHERE number = ?1
+             RETURNING attempts",
+        )?
+        .query_row([number], |row| row.get(0))?;
+    db.prepare_cached(
+        "INSERT INTO leases (number, worker, attempt, since) VALUES (?1, ?2, ?3, ?4)",
+    )?
+    .execute(params![number, worker, attempt, moment.now])?;
+    db.prepare_cached("UPDATE workers SET settled = NULL, settled_as = NULL WHERE id = ?1")?
+        .execute([worker])?;
+    jobs::shift(db, stage, -1, 1)?;
+    Ok(Some(Claimed {
+        role,
+        number: unsigned(number),
+        task: jobs::task(db, number)?,
+        attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
+        until: moment.until,
+        input: jobs::input(db, number, stage)?,
+    }))
+}
+
+fn first_open(db: &Connection, stage: i64, order: Order) -> rusqlite::Result<Option<i64>> {
+    let first: Option<(i64, i64, i64)> = db
+        .prepare_cached(FIRST_OPEN)?
+        .query_row([stage], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .optional()?;
+    let Some((number, priority, setbacks)) = first else {
+        return Ok(None);
+    };
+    if order == Order::Oldest {
+        return Ok(Some(number));
+    }
+    let jobs: i64 = db
+        .prepare_cached("SELECT jobs FROM totals")?
+        .query_row([], |row| row.get(0))?;
+    let from = random_range(number..=jobs.max(number));
+    let drawn = db
+        .prepare_cached(OPEN_FROM)?
+        .query_row([stage, priority, setbacks, from], |row| row.get(0))
+        .optional()?;
+    Ok(Some(drawn.unwrap_or(number)))
+}
+
+pub(super) fn complete(
+    db: &Connection,
+    worker: i64,
+    completion: &Completion,
+    now: Timestamp,
+) -> Result<Accepted, StoreError> {
+    let standing = Standing::of(db, worker)?;
+    let Some(lease) = standing.lease_or_repeat(completion.number, COMPLETED)? else {
+        return Ok(Accepted::Repeated);
+    };
+    let stage = standing.last_stage;
+    let closes = completion.closes || stage == standing.final_stage;
+    let end = match closes {
+        true => End {
+            state: State::Closed,
+            stage,
+        },
+        false => End {
+            state: State::Open,
+            stage: stage + 1,
+        },
+    };
+    settle(db, worker, lease, end, COMPLETED)?;
+    let done = Done {
+        number: lease.number,
+        attempt: lease.attempt,
+        stage,
+        closes,
+    };
+    record(db, &standing.nickname, done, completion, now)?;
+    db.prepare_cached("UPDATE workers SET jobs_completed = jobs_completed + 1 WHERE id = ?1")?
+        .execute([worker])?;
+    Ok(Accepted::Counted)
+}
+
+pub(super) fn flag(
+    db: &Connection,
+    worker: i64,
+    flag: Flag,
+    now: Timestamp,
+) -> Result<Accepted, StoreError> {
+    let standing = Standing::of(db, worker)?;
+    let Some(lease) = standing.lease_or_repeat(None, FLAGGED)? else {
+        return Ok(Accepted::Repeated);
+    };
+    let (number, stage) = (lease.number, lease.stage);
+    db.prepare_cached(
+        "INSERT INTO flags (number, stage, worker, at) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT DO NOTHING",
+    )?
+    .execute(params![number, stage, worker, now])?;
+    let reports: i64 = db
+        .prepare_cached("SELECT count(*) FROM flags WHERE number = ?1 AND stage = ?2")?
+        .query_row([number, stage], |row| row.get(0))?;
+    let end = match reports >= i64::from(flag.reports) {
+        true => {
+            start_anew(db, number, stage)?;
+            let message = "its input was flagged as invalid";
+            let failures = parking::record(db, number, lease.attempt, message, now)?;
+            End {
+                state: state_after(failures, flag.max_failures),
+                stage: (stage - 1).max(0),
+            }
+        }
+        false => {
+            fall_behind(db, number)?;
+            End {
+                state: State::Open,
+                stage,
+            }
+        }
+    };
+    settle(db, worker, lease, end, FLAGGED)?;
+    Ok(Accepted::Counted)
+}
+
+/// Puts a job behind the open ones with fewer setbacks, so that who set it back is not handed it
+/// again at once.
+fn fall_behind(db: &Connection, number: i64) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE jobs SET setbacks = setbacks + 1 WHERE number = ?1")?
+        .execute([number])?;
+    Ok(())
+}
+
+/// Forgets what was said of an input that is made anew.
+fn start_anew(db: &Connection, number: i64, stage: i64) -> rusqlite::Result<()> {
+    db.prepare_cached("DELETE FROM flags WHERE number = ?1 AND stage = ?2")?
+        .execute([number, stage])?;
+    db.prepare_cached("UPDATE jobs SET setbacks = 0 WHERE number = ?1")?
+        .execute([number])?;
+    Ok(())
+}
+
+pub(super) fn fail(
+    db: &Connection,
+    worker: i64,
+    failure: &Failure,
+    now: Timestamp,
+) -> Result<Accepted, StoreError> {
+    let standing = Standing::of(db, worker)?;
+    let Some(lease) = standing.lease_or_repeat(failure.number, FAILED)? else {
+        return Ok(Accepted::Repeated);
+    };
+    fall_behind(db, lease.number)?;
+    set_back(db, lease, &failure.message, failure.max_failures, now)?;
+    remember(db, worker, lease.number, FAILED)?;
+    Ok(Accepted::Counted)
+}
+
+/// Ends a lease that brought nothing: the job is open again, or parked.
+pub(super) fn set_back(
+    db: &Connection,
+    lease: &Lease,
+    message: &str,
+    max_failures: u32,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let failures = parking::record(db, lease.number, lease.attempt, message, now)?;
+    let end = End {
+        state: state_after(failures, max_failures),
+        stage: lease.stage,
+    };
+    end_lease(db, lease, end)
+}
+
+fn state_after(failures: i64, max_failures: u32) -> State {
+    match failures >= i64::from(max_failures) {
+        true => State::Parked,
+        false => State::Open,
+    }
+}
+
+/// Opens the job of a worker that leaves, and returns whether it had one.
+pub(super) fn give_back(db: &Connection, worker: i64) -> Result<bool, StoreError> {
+    let Some(lease) = Standing::of(db, worker)?.lease else {
+        return Ok(false);
+    };
+    let end = End {
+        state: State::Open,
+        stage: lease.stage,
+    };
+    end_lease(db, &lease, end)?;
+    Ok(true)
+}
+
+/// The lease that a worker holds.
+pub(super) fn held(db: &Connection, worker: i64) -> Result<Option<Lease>, StoreError> {
+    Ok(Standing::of(db, worker)?.lease)
+}
+
+/// Ends a lease as its worker asked for, so that it may ask again.
+fn settle(
+    db: &Connection,
+    worker: i64,
+    lease: &Lease,
+    end: End,
+    how: i64,
+) -> Result<(), StoreError> {
+    end_lease(db, lease, end)?;
+    remember(db, worker, lease.number, how)
+}
+
+fn remember(db: &Connection, worker: i64, number: i64, how: i64) -> Result<(), StoreError> {
+    db.prepare_cached("UPDATE workers SET settled = ?2, settled_as = ?3 WHERE id = ?1")?
+        .execute([worker, number, how])?;
+    Ok(())
+}
+
+/// Ends a lease and moves the counters. The attempt is the fence: a job that was leased anew since,
+/// closed or taken out does not match.
+fn end_lease(db: &Connection, lease: &Lease, end: End) -> Result<(), StoreError> {
+    let moved = db
+        .prepare_cached(
+            "UPDATE jobs SET state = ?3, stage = ?4
+             WHERE number = ?1 AND attempts = ?2 AND state = 1",
+        )?
+        .execute([lease.number, lease.attempt, end.state.code(), end.stage])?;
+    if moved != 1 {
+        return Err(StoreError::NoLease);
+    }
+    db.prepare_cached("DELETE FROM leases WHERE number = ?1")?
+        .execute([lease.number])?;
+    jobs::shift(db, lease.stage, 0, -1)?;
+    jobs::enter(db, end.state, end.stage)
+}
+
+/// A stage of a job that is done.
+pub(super) struct Done {
+    pub(super) number: i64,
+    pub(super) attempt: i64,
+    pub(super) stage: i64,
+    pub(super) closes: bool,
+}
+
+/// Keeps what was accepted, and counts it for the contributor.
+pub(super) fn record(
+    db: &Connection,
+    nickname: &str,
+    done: Done,
+    completion: &Completion,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let contributor = contributors::find_or_add(db, nickname)?;
+    let pairs = signed(completion.pairs);
+    db.prepare_cached(
+        "INSERT INTO completions (number, stage, attempt, contributor, pairs, output, output_key,
+                                  at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?
+    .execute(params![
+        done.number,
+        done.stage,
+        done.attempt,
+        contributor,
+        pairs,
+        completion.output,
+        completion.output.as_deref().map(keys::of_text),
+        now
+    ])?;
+    if done.closes {
+        jobs::count(db, "UPDATE totals SET pairs = pairs + ?1", pairs)?;
+    }
+    contributors::credit(db, done.stage, contributor, done.closes, pairs)
+}

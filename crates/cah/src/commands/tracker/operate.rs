@@ -1,0 +1,493 @@
+//! The commands that look after a project.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, Write},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail};
+use cah_tracker::{
+    operation::{self, Status},
+    store::StoreError,
+};
+use futures::StreamExt;
+use indicatif::HumanCount;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tempfile::NamedTempFile;
+use tokio_util::io::ReaderStream;
+
+use super::place::{self, Project, open_file};
+
+/// Make a store and name the stages of its project
+#[derive(Debug, clap::Args)]
+pub(super) struct InitArgs {
+    #[command(flatten)]
+    place: place::Args,
+
+    /// The stages that each job goes through, in order
+    #[arg(
+        long,
+        default_value = "CPU,GPU",
+        value_name = "NAME,NAME",
+        value_delimiter = ','
+    )]
+    stages: Vec<String>,
+}
+
+pub(super) async fn init(args: InitArgs) -> Result<()> {
+    operation::check_stages(&args.stages)?;
+    let names = args.stages.join(", ");
+    let project = args.place.open().await?;
+    let done = match &project {
+        Project::Store(store) => store.init(args.stages).await.map_err(Into::into),
+        Project::Tracker(tracker) => tracker
+            .post::<Value>("init", json!({"stages": args.stages}))
+            .await
+            .map(drop),
+    };
+    project.close().await;
+    done?;
+    println!("The project has the stages {names}");
+    Ok(())
+}
+
+/// Tell how a project stands
+#[derive(Debug, clap::Args)]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    place: place::Args,
+
+    /// Write JSON, for scripts
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn status(args: StatusArgs) -> Result<()> {
+    let project = args.place.open().await?;
+    let status = project.status().await;
+    project.close().await;
+    let status = status?;
+    match args.json {
+        true => println!("{}", serde_json::to_string_pretty(&status)?),
+        false => print_status(&status),
+    }
+    Ok(())
+}
+
+fn print_status(status: &Status) {
+    let total = status.jobs - status.banned;
+    let line =
+        |name: &str, number: u64| println!("{name:<20} {:>14}", HumanCount(number).to_string());
+    line("jobs", total);
+    line("closed", status.closed);
+    for stage in &status.stages {
+        line(&format!("{} open", stage.name), stage.open);
+        line(&format!("{} leased", stage.name), stage.leased);
+    }
+    line("parked", status.parked);
+    line("banned", status.banned);
+    line("pairs", status.pairs);
+    line("workers", status.workers);
+    if !status.banner.is_empty() {
+        println!("{:<20} {}", "banner", status.banner);
+    }
+}
+
+/// List who did how much, stage by stage
+#[derive(Debug, clap::Args)]
+pub(super) struct ContributorsArgs {
+    #[command(flatten)]
+    place: place::Args,
+
+    /// The most contributors of a stage
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    limit: u32,
+
+    /// Write JSON, for scripts
+    #[arg(long)]
+    json: bool,
+}
+
+/// The contributors of one stage.
+#[derive(serde::Serialize, Deserialize)]
+struct Board {
+    stage: String,
+    contributors: Vec<Contributor>,
+}
+
+#[derive(serde::Serialize, Deserialize)]
+struct Contributor {
+    nickname: String,
+    jobs: u64,
+    pairs: u64,
+}
+
+pub(super) async fn contributors(args: ContributorsArgs) -> Result<()> {
+    let project = args.place.open().await?;
+    let boards = boards(&project, args.limit).await;
+    project.close().await;
+    let boards = boards?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&boards)?);
+        return Ok(());
+    }
+    for board in boards {
+        println!("{}", board.stage);
+        for Contributor {
+            nickname,
+            jobs,
+            pairs,
+        } in board.contributors
+        {
+            println!(
+                "{:>12} jobs {:>16} pairs  {nickname}",
+                HumanCount(jobs).to_string(),
+                HumanCount(pairs).to_string()
+            );
+        }
+    }
+    Ok(())
+}
+
+async fn boards(project: &Project, limit: u32) -> Result<Vec<Board>> {
+    let store = match project {
+        Project::Store(store) => store,
+        Project::Tracker(tracker) => {
+            return tracker.get(&format!("contributors?limit={limit}")).await;
+        }
+    };
+    let mut boards = Vec::new();
+    for (stage, counts) in (0..).zip(store.counts().await?.stages) {
+        let rows = store.leaderboard(stage, limit).await?.into_iter();
+        let contributors = rows.map(|row| Contributor {
+            nickname: row.nickname,
+            jobs: row.jobs,
+            pairs: row.pairs,
+        });
+        boards.push(Board {
+            stage: counts.name,
+            contributors: contributors.collect(),
+        });
+    }
+    Ok(boards)
+}
+
+/// Open jobs again that failed too often and were parked
+#[derive(Debug, clap::Args)]
+pub(super) struct RequeueArgs {
+    #[command(flatten)]
+    place: place::Args,
+
+    /// This job only
+    #[arg(value_name = "NUMBER")]
+    number: Option<u64>,
+}
+
+pub(super) async fn requeue(args: RequeueArgs) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Answer {
+        requeued: u64,
+    }
+    let project = args.place.open().await?;
+    let opened = match &project {
+        Project::Store(store) => store.requeue(args.number).await.map_err(Into::into),
+        Project::Tracker(tracker) => tracker
+            .post("requeue", json!({"number": args.number}))
+            .await
+            .map(|answer: Answer| answer.requeued),
+    };
+    project.close().await;
+    println!("{} parked jobs are open again", opened?);
+    Ok(())
+}
+
+/// Open a job at its first stage, as if nothing had ever been done with it
+///
+/// Whoever works on it loses it, and what was accepted counts on no leaderboard any more.
+#[derive(Debug, clap::Args)]
+pub(super) struct ResetArgs {
+    #[command(flatten)]
+    job: JobArgs,
+}
+
+/// Take a job out of the project; `reset-job` brings it back
+///
+/// Whoever works on it loses it, and what was accepted counts on no leaderboard any more.
+#[derive(Debug, clap::Args)]
+pub(super) struct BanArgs {
+    #[command(flatten)]
+    job: JobArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct JobArgs {
+    #[command(flatten)]
+    place: place::Args,
+
+    /// The job's number
+    #[arg(value_name = "NUMBER")]
+    number: u64,
+}
+
+pub(super) async fn reset(ResetArgs { job }: ResetArgs) -> Result<()> {
+    let number = job.number;
+    let project = job.place.open().await?;
+    let done = match &project {
+        Project::Store(store) => changed(store.reset(number).await),
+        Project::Tracker(tracker) => {
+            name(tracker.post("reset-job", json!({"number": number}))).await
+        }
+    };
+    project.close().await;
+    done?;
+    println!("Job {number} is open");
+    Ok(())
+}
+
+pub(super) async fn ban(BanArgs { job }: BanArgs) -> Result<()> {
+    let number = job.number;
+    let project = job.place.open().await?;
+    let done = match &project {
+        Project::Store(store) => changed(store.ban(number).await),
+        Project::Tracker(tracker) => name(tracker.post("ban-job", json!({"number": number}))).await,
+    };
+    project.close().await;
+    done?;
+    println!("Job {number} is banned");
+    Ok(())
+}
+
+fn changed(done: Result<(), StoreError>) -> Result<()> {
+    Ok(done?)
+}
+
+/// A call whose answer says no more than that it was carried out.
+async fn name(call: impl Future<Output = Result<Value>>) -> Result<()> {
+    call.await.map(drop)
+}
+
+/// Show, set or take down what the dashboard tells everybody
+#[derive(Debug, clap::Args)]
+pub(super) struct BannerArgs {
+    #[command(flatten)]
+    place: place::Args,
+
+    /// The new text
+    #[arg(value_name = "TEXT", conflicts_with = "clear")]
+    text: Option<String>,
+
+    /// Take it down
+    #[arg(long)]
+    clear: bool,
+}
+
+pub(super) async fn banner(args: BannerArgs) -> Result<()> {
+    let text = match args.clear {
+        true => Some(String::new()),
+        false => args.text.map(|text| text.trim().to_owned()),
+    };
+    if let Some(text) = &text {
+        cah_protocol::check_banner(text)?;
+    }
+    let project = args.place.open().await?;
+    let banner = change_banner(&project, text).await;
+    project.close().await;
+    match banner?.as_str() {
+        "" => println!("There is no banner"),
+        text => println!("The banner is: {text}"),
+    }
+    Ok(())
+}
+
+async fn change_banner(project: &Project, text: Option<String>) -> Result<String> {
+    match (project, text) {
+        (Project::Store(store), Some(text)) => {
+            store.set_banner(text.clone()).await?;
+            Ok(text)
+        }
+        (Project::Store(store), None) => Ok(store.banner().await?),
+        (Project::Tracker(tracker), Some(text)) => {
+            let _: Value = tracker.post("banner", json!({ "text": text })).await?;
+            Ok(text)
+        }
+        (Project::Tracker(_), None) => Ok(project.status().await?.banner),
+    }
+}
+
+/// Write every job with all that is known about it, one JSON object a line
+#[derive(Debug, clap::Args)]
+pub(super) struct ExportArgs {
+    #[command(flatten)]
+    place: place::Args,
+
+    /// The file to write; standard output without it
+    #[arg(long, short, value_name = "FILE")]
+    out: Option<PathBuf>,
+
+    /// Only jobs after this number
+    #[arg(long, default_value_t = 0, value_name = "NUMBER")]
+    after: u64,
+
+    /// The most jobs
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+}
+
+pub(super) async fn export(args: ExportArgs) -> Result<()> {
+    let limit = args.limit.unwrap_or(u64::MAX);
+    let project = args.place.open().await?;
+    let exported = match &args.out {
+        Some(path) => {
+            let mut file = Whole::create(path)?;
+            match export_to(&project, &mut file.writer, args.after, limit).await {
+                Ok(()) => file.keep(),
+                Err(error) => Err(error),
+            }
+        }
+        None => export_to(&project, &mut io::stdout(), args.after, limit).await,
+    };
+    project.close().await;
+    exported
+}
+
+async fn export_to(
+    project: &Project,
+    to: &mut (impl Write + Send),
+    after: u64,
+    limit: u64,
+) -> Result<()> {
+    match project {
+        Project::Store(store) => {
+            operation::export(&**store, to, after, limit).await?;
+        }
+        Project::Tracker(tracker) => {
+            let parameters = [("after", after.to_string()), ("limit", limit.to_string())];
+            let mut lines = tracker
+                .download("export", &parameters)
+                .await?
+                .bytes_stream();
+            while let Some(bytes) = lines.next().await {
+                to.write_all(&bytes?)?;
+            }
+            to.flush()?;
+        }
+    }
+    Ok(())
+}
+
+/// Keep a whole project in one file, which every kind of store can restore
+#[derive(Debug, clap::Args)]
+pub(super) struct BackupArgs {
+    #[command(flatten)]
+    place: place::Args,
+
+    /// The file to write, gzip
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+pub(super) async fn backup(args: BackupArgs) -> Result<()> {
+    let project = args.place.open().await?;
+    let done = match &project {
+        Project::Store(store) => {
+            let file = Whole::create(&args.file)?;
+            let copy = file.writer.get_ref().as_file().try_clone()?;
+            match operation::backup(&**store, copy).await {
+                Ok(_) => file.keep(),
+                Err(error) => Err(error.into()),
+            }
+        }
+        Project::Tracker(tracker) => {
+            let mut file = Whole::create(&args.file)?;
+            let mut bytes = tracker.download("backup", &[]).await?.bytes_stream();
+            while let Some(bytes) = bytes.next().await {
+                file.writer.write_all(&bytes?)?;
+            }
+            file.keep()
+        }
+    };
+    project.close().await;
+    done.with_context(|| format!("there is no backup in {}", args.file.display()))?;
+    println!("The project is kept in {}", args.file.display());
+    Ok(())
+}
+
+/// Make a project what it was when it was kept with `backup`
+#[derive(Debug, clap::Args)]
+pub(super) struct RestoreArgs {
+    #[command(flatten)]
+    place: place::Args,
+
+    /// The backup
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// Throw away the jobs that are there
+    #[arg(long)]
+    replace: bool,
+}
+
+pub(super) async fn restore(args: RestoreArgs) -> Result<()> {
+    let file = open_file(&args.file)?;
+    let project = args.place.open().await?;
+    let status = restore_from(&project, file, args.replace).await;
+    project.close().await;
+    let status = status.with_context(|| format!("cannot restore {}", args.file.display()))?;
+    println!("The project has {} jobs again", HumanCount(status.jobs));
+    Ok(())
+}
+
+async fn restore_from(project: &Project, file: File, replace: bool) -> Result<Status> {
+    match project {
+        Project::Store(store) => {
+            operation::restore(&**store, file, replace).await?;
+            Ok(operation::status(&**store).await?)
+        }
+        Project::Tracker(tracker) => {
+            let parameters = [("replace", replace.to_string())];
+            let stream = ReaderStream::new(tokio::fs::File::from_std(file));
+            let body = reqwest::Body::wrap_stream(stream);
+            tracker.upload("restore", &parameters, body).await
+        }
+    }
+}
+
+/// A file that gets its name once it is whole.
+struct Whole {
+    writer: BufWriter<NamedTempFile>,
+    path: PathBuf,
+}
+
+impl Whole {
+    fn create(path: &Path) -> Result<Self> {
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        if path.is_dir() {
+            bail!("{} is a folder; name a file", path.display());
+        }
+        let file = NamedTempFile::new_in(folder)
+            .with_context(|| format!("cannot write into {}", folder.display()))?;
+        Ok(Self {
+            writer: BufWriter::new(file),
+            path: path.to_owned(),
+        })
+    }
+
+    fn keep(self) -> Result<()> {
+        let unwritable = || format!("cannot write {}", self.path.display());
+        let file = self
+            .writer
+            .into_inner()
+            .map_err(|error| error.into_error())
+            .with_context(unwritable)?;
+        file.as_file().sync_all().with_context(unwritable)?;
+        file.persist(&self.path)
+            .map_err(|error| error.error)
+            .with_context(unwritable)?;
+        Ok(())
+    }
+}
