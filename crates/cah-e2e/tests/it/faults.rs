@@ -2,10 +2,12 @@
 
 use std::process::Stdio;
 
-use crate::harness::{Process, Tracker, content, fail, manifests, succeed, until, web, worker};
+use crate::harness::{
+    Process, Served, Tracker, content, fail, manifests, succeed, until, web, worker,
+};
 
 /// The sums of the dashboard are those of the dataset.
-async fn assert_sums(tracker: &Tracker, out: &std::path::Path) {
+async fn assert_sums(tracker: &Served, out: &std::path::Path) {
     let manifests = manifests(out).await;
     assert_eq!(manifests.len(), 4);
     let pairs: u64 = manifests.values().map(|manifest| manifest.pairs).sum();

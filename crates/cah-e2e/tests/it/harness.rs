@@ -162,47 +162,38 @@ pub(crate) fn wats(web: &ServedWeb) -> Vec<String> {
     paths.map(|path| format!("{base}{path}")).collect()
 }
 
-/// A tracker in a process of its own.
-pub(crate) struct Tracker {
+/// `cah tracker serve` on a store, in a process of its own.
+pub(crate) struct Served {
     process: Process,
     address: SocketAddr,
-    database: PathBuf,
+    store: String,
     flags: Vec<String>,
 }
 
-impl Tracker {
-    /// Imports the web's shards and serves them.
-    pub(crate) async fn start(folder: &Path, web: &ServedWeb, idle_timeout: u64) -> Self {
-        let idle_timeout = format!("--idle-timeout={idle_timeout}");
-        Self::start_with(folder, web, "", vec![idle_timeout]).await
+impl Served {
+    pub(crate) async fn start(store: &str, flags: &[String]) -> Self {
+        let address = free_address();
+        let served = Self {
+            process: Process::start(&mut serve(store, address, flags)),
+            address,
+            store: store.to_owned(),
+            flags: flags.to_vec(),
+        };
+        served.answers().await;
+        served
     }
 
-    /// The same with a list of WAT files that come before the web's, and flags of `serve`.
-    pub(crate) async fn start_with(
-        folder: &Path,
-        web: &ServedWeb,
-        first: &str,
-        flags: Vec<String>,
-    ) -> Self {
-        let database = folder.join("tracker.db");
-        if !first.is_empty() {
-            let list = folder.join("first.paths");
-            std::fs::write(&list, first).unwrap();
-            import(&database, web, list.to_str().unwrap());
-        }
-        import(&database, web, &web.wat_paths_url());
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let address = free.local_addr().unwrap();
-        drop(free);
-        let process = serve(&database, address, &flags);
-        let tracker = Self {
-            process,
+    /// The same, by the command that `by` makes of it.
+    pub(crate) async fn start_by(store: &str, by: impl FnOnce(&Command) -> Command) -> Self {
+        let address = free_address();
+        let served = Self {
+            process: Process::start(&mut by(&serve(store, address, &[]))),
             address,
-            database,
-            flags,
+            store: store.to_owned(),
+            flags: Vec::new(),
         };
-        tracker.answers().await;
-        tracker
+        served.answers().await;
+        served
     }
 
     pub(crate) fn url(&self) -> String {
@@ -216,7 +207,7 @@ impl Tracker {
 
     /// Starts it again after a kill.
     pub(crate) async fn restart(&mut self) {
-        self.process = serve(&self.database, self.address, &self.flags);
+        self.process = Process::start(&mut serve(&self.store, self.address, &self.flags));
         self.answers().await;
     }
 
@@ -245,6 +236,49 @@ impl Tracker {
     }
 }
 
+fn free_address() -> SocketAddr {
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    free.local_addr().unwrap()
+}
+
+fn serve(store: &str, address: SocketAddr, flags: &[String]) -> Command {
+    let mut command = cah();
+    command
+        .args(["tracker", "serve", "--store", store])
+        .args(["--listen", &address.to_string()])
+        .args(flags)
+        .stderr(Stdio::null());
+    command
+}
+
+/// A tracker on a database with the shards of a web.
+pub(crate) struct Tracker;
+
+impl Tracker {
+    /// Imports the web's shards and serves them.
+    pub(crate) async fn start(folder: &Path, web: &ServedWeb, idle_timeout: u64) -> Served {
+        let idle_timeout = format!("--idle-timeout={idle_timeout}");
+        Self::start_with(folder, web, "", vec![idle_timeout]).await
+    }
+
+    /// The same with a list of WAT files that come before the web's, and flags of `serve`.
+    pub(crate) async fn start_with(
+        folder: &Path,
+        web: &ServedWeb,
+        first: &str,
+        flags: Vec<String>,
+    ) -> Served {
+        let database = folder.join("tracker.db");
+        if !first.is_empty() {
+            let list = folder.join("first.paths");
+            std::fs::write(&list, first).unwrap();
+            import(&database, web, list.to_str().unwrap());
+        }
+        import(&database, web, &web.wat_paths_url());
+        Served::start(&sqlite(&database), &flags).await
+    }
+}
+
 fn import(database: &Path, web: &ServedWeb, list: &str) {
     succeed(
         cah()
@@ -252,16 +286,6 @@ fn import(database: &Path, web: &ServedWeb, list: &str) {
             .args(["--wat-paths", list])
             .args(["--base-url", &web.base_url()]),
     );
-}
-
-fn serve(database: &Path, address: SocketAddr, flags: &[String]) -> Process {
-    Process::start(
-        cah()
-            .args(["tracker", "serve", "--store", &sqlite(database)])
-            .args(["--listen", &address.to_string()])
-            .args(flags)
-            .stderr(Stdio::null()),
-    )
 }
 
 pub(crate) fn sqlite(path: &Path) -> String {

@@ -3,6 +3,7 @@
 #![cfg(unix)]
 
 mod bad_input;
+mod crashes;
 mod demo;
 mod faults;
 mod flags;
