@@ -4,7 +4,10 @@ and behind that server."""
 import json
 import os
 import pathlib
+import socket
 import subprocess
+import time
+import urllib.request
 from dataclasses import dataclass
 
 # Set before `datasets` is imported: it would tell its makers about each file that it loads.
@@ -102,6 +105,24 @@ def cah(*arguments, **environment):
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(url, process, seconds=180):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the program ended early"
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return answer.read().decode()
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"{url} does not answer")
 
 
 @pytest.fixture(scope="session")

@@ -2,34 +2,16 @@
 
 import os
 import re
-import socket
 import subprocess
 import time
 import urllib.parse
-import urllib.request
 
 import pytest
 from playwright.sync_api import sync_playwright
 
+from conftest import free_port, wait_for
+
 HOSTILE = "<script>document.title='owned'</script>"
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_for(url, process, seconds=180):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        assert process.poll() is None, "the program ended early"
-        try:
-            with urllib.request.urlopen(url, timeout=5) as answer:
-                return answer.read().decode()
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError(f"{url} does not answer")
 
 
 @pytest.fixture(scope="module")

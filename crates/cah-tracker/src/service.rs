@@ -81,6 +81,8 @@ pub struct Progress {
     pub counts: Counts,
     /// When it will be done, in words.
     pub eta: String,
+    /// How it came there, the oldest first and the present last.
+    pub points: Vec<Point>,
 }
 
 /// The calls of workers and pages, over a store, with settings and a clock.
@@ -227,19 +229,12 @@ impl Service {
         self.store.counts().await
     }
 
-    /// The counters and what they promise.
-    pub async fn project_progress(&self) -> Result<Progress, StoreError> {
-        let counts = self.store.counts().await?;
-        let points = self.store.points(eta::INTERVALS + 1).await?;
+    /// The counters, what they promise, and the last points of the series before them.
+    pub async fn project_progress(&self, points: u32) -> Result<Progress, StoreError> {
+        let stored = self.store.points(points.max(eta::INTERVALS + 1));
+        let (counts, mut points) = tokio::try_join!(self.store.counts(), stored)?;
         let interval = seconds(self.config.series_interval);
         let eta = eta::text(&points, counts.total(), counts.closed, interval);
-        Ok(Progress { counts, eta })
-    }
-
-    /// The last points of the series, the oldest first, and the present as the newest.
-    pub async fn history(&self, limit: u32) -> Result<Vec<Point>, StoreError> {
-        let counts = self.store.counts().await?;
-        let mut points = self.store.points(limit).await?;
         let present = Point {
             at: self.now(),
             closed: counts.closed,
@@ -248,7 +243,11 @@ impl Service {
         if points.last().is_none_or(|last| last.at < present.at) {
             points.push(present);
         }
-        Ok(points)
+        Ok(Progress {
+            counts,
+            eta,
+            points,
+        })
     }
 
     /// Whether the tracker can serve.

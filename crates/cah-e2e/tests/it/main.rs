@@ -8,6 +8,7 @@ mod demo;
 mod faults;
 mod flags;
 mod harness;
+mod operator;
 mod run;
 mod signals;
 mod tiny_clip;

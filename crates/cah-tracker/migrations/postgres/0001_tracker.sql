@@ -53,7 +53,7 @@ CREATE TABLE jobs (
     failures bigint NOT NULL DEFAULT 0 CHECK (failures >= 0),
     attempts bigint NOT NULL DEFAULT 0,
     setbacks bigint NOT NULL DEFAULT 0
-) WITH (fillfactor = 80);
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02);
 
 -- The order in which jobs are claimed: those that failed come after those that did not.
 CREATE INDEX jobs_open ON jobs (stage, priority DESC, setbacks, number) WHERE state = 0;

@@ -188,6 +188,10 @@ fn read_tables(from: impl Read, send: &Batches) -> Result<(), String> {
                 });
             }
             Some(Line::End { rows }) if rows == count => {
+                // The end of the file has the checksum.
+                if lines.next()?.is_some() {
+                    return Err(lines.wrong("it comes after the end"));
+                }
                 send_rest(&mut batch, send);
                 return Ok(());
             }

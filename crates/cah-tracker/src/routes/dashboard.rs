@@ -15,6 +15,7 @@ use super::{App, assets, error::ApiError, pages::role_name};
 use crate::{
     chart::Chart,
     clock::Timestamp,
+    service::Progress,
     store::{BoardRow, Counts, Kind, ParkedJob, Point, StageCounts, Task, WorkerView},
     text::{compact, duration, grouped, percent},
 };
@@ -227,32 +228,39 @@ impl Board {
 }
 
 async fn index(State(app): State<App>) -> Result<Response, ApiError> {
-    let service = &app.service;
-    let progress = service.project_progress().await?;
-    let points = service.history(POINTS).await?;
-    let workers = service.store().workers(WORKERS).await?;
-    let parked = match progress.counts.parked {
-        0 => Vec::new(),
-        _ => service.store().parked(PARKED).await?,
-    };
-    let counts = &progress.counts;
-    let noun = Noun::of(counts);
+    let (service, store) = (&app.service, app.service.store());
+    let (
+        frame,
+        Progress {
+            counts,
+            eta,
+            points,
+        },
+        workers,
+        parked,
+    ) = tokio::try_join!(
+        Frame::of(&app),
+        async { Ok(service.project_progress(POINTS).await?) },
+        async { Ok(store.workers(WORKERS).await?) },
+        async { Ok(store.parked(PARKED).await?) },
+    )?;
+    let noun = Noun::of(&counts);
     let more = counts.workers.saturating_sub(workers.len() as u64);
     let now = service.now();
     page(&Index {
-        frame: Frame::of(&app).await?,
+        frame,
         noun,
-        completion: Completion::of(counts),
-        figures: figures(counts, &noun, &points),
-        charts: charts(counts, &points),
+        completion: Completion::of(&counts),
+        figures: figures(&counts, &noun, &points),
+        charts: charts(&counts, &points),
         workers: workers
             .into_iter()
             .map(|worker| WorkerRow::new(worker, &counts.stages, now))
             .collect(),
         more_workers: some(more),
         parked: parked.into_iter().map(Parked::from).collect(),
-        boards: boards(&app, counts, BOARD, ["Leaderboard", "CPU leaderboard"]).await?,
-        eta: progress.eta,
+        boards: boards(&app, &counts, BOARD, ["Leaderboard", "CPU leaderboard"]).await?,
+        eta,
     })
 }
 
@@ -293,13 +301,11 @@ async fn boards(
         return Ok(boards);
     }
     let last = stages.last().map_or(0, |(stage, _)| stage);
-    let pairs = store.leaderboard(last, limit).await?;
+    let (pairs, cpu) =
+        tokio::try_join!(store.leaderboard(last, limit), store.leaderboard(0, limit))?;
     let mut boards = vec![Board::new(of_pairs, "board", noun.capital, true, pairs)];
-    if last > 0 {
-        let cpu = store.leaderboard(0, limit).await?;
-        if !cpu.is_empty() {
-            boards.push(Board::new(of_cpu, "cpu-board", noun.capital, false, cpu));
-        }
+    if last > 0 && !cpu.is_empty() {
+        boards.push(Board::new(of_cpu, "cpu-board", noun.capital, false, cpu));
     }
     Ok(boards)
 }

@@ -30,7 +30,7 @@ struct Data {
 }
 
 async fn data(State(app): State<App>) -> Result<Json<Data>, ApiError> {
-    let progress = app.service.project_progress().await?;
+    let progress = app.service.project_progress(0).await?;
     let counts = progress.counts;
     let (closed, total) = (counts.closed, counts.total());
     Ok(Json(Data {

@@ -8,6 +8,7 @@
 mod archive;
 mod keys;
 mod model;
+mod postgres;
 mod presence;
 mod sqlite;
 
@@ -26,6 +27,7 @@ pub use model::{
     Failure, Flag, HandIn, HandInBy, JobRecord, Kind, Moment, NewWorker, Order, ParkedJob, Point,
     Reaped, Role, Span, StageCounts, State, Task, WorkerView,
 };
+pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;
 
 /// Why a store did not do what it was asked.
@@ -248,16 +250,33 @@ pub trait Store:
     async fn close(&self);
 }
 
-/// Opens the store that `address` names: `sqlite:PATH`. The file is made where there is none.
+/// Opens the store that `address` names: `sqlite:PATH`, a file that is made where there is none, or
+/// `postgres://USER:PASSWORD@HOST/DATABASE`, in which tables are made where there are none.
 ///
 /// # Errors
 /// [`StoreError::Open`] with what is wrong and what to do about it.
 pub async fn open(address: &str) -> Result<Arc<dyn Store>, StoreError> {
-    match address.strip_prefix("sqlite:") {
-        Some(path) if !path.is_empty() => Ok(Arc::new(SqliteStore::open(path)?)),
-        _ => Err(StoreError::Open {
-            name: format!("`{address}`"),
-            reason: "a store is named as sqlite:PATH, for example sqlite:tracker.db".into(),
-        }),
+    if let Some(path) = address
+        .strip_prefix("sqlite:")
+        .filter(|path| !path.is_empty())
+    {
+        return Ok(Arc::new(SqliteStore::open(path)?));
     }
+    if ["postgres://", "postgresql://"]
+        .iter()
+        .any(|scheme| address.starts_with(scheme))
+    {
+        return Ok(Arc::new(PostgresStore::open(address).await?));
+    }
+    // What looks like a password is not repeated.
+    let shown = match address.split_once(':') {
+        Some((scheme, rest)) if rest.contains('@') => format!("{scheme}:…"),
+        _ => address.to_owned(),
+    };
+    Err(StoreError::Open {
+        name: format!("`{shown}`"),
+        reason: "a store is named as sqlite:PATH, for example sqlite:tracker.db, or as \
+                 postgres://USER:PASSWORD@HOST/DATABASE"
+            .into(),
+    })
 }

@@ -47,27 +47,36 @@ pub(super) struct Beat {
     pub(super) progress: Arc<str>,
 }
 
+impl Inner {
+    fn enter(&mut self, known: Known) {
+        let live = Live {
+            token: known.token,
+            role: known.role,
+            last_seen: known.last_seen,
+            deadline: known.deadline,
+            progress: known.progress,
+            unsaved: false,
+        };
+        if let Some(before) = self.live.insert(known.worker, live) {
+            self.by_token.remove(&before.token);
+        }
+        self.by_token.insert(known.token, known.worker);
+    }
+}
+
 impl Presence {
     pub(super) fn enter(&self, known: Known) {
-        let mut inner = self.inner();
-        inner.by_token.insert(known.token, known.worker);
-        inner.live.insert(
-            known.worker,
-            Live {
-                token: known.token,
-                role: known.role,
-                last_seen: known.last_seen,
-                deadline: known.deadline,
-                progress: known.progress,
-                unsaved: false,
-            },
-        );
+        self.inner().enter(known);
     }
 
     /// Takes note of what the database says of a worker; what was heard since stays.
     pub(super) fn meet(&self, known: Known) {
-        if !self.hears(known.worker, known.deadline - 1) {
-            self.enter(known);
+        let mut inner = self.inner();
+        let live = inner.live.get(&known.worker);
+        let as_new =
+            live.is_some_and(|live| live.token == known.token && live.deadline >= known.deadline);
+        if !as_new {
+            inner.enter(known);
         }
     }
 
@@ -267,5 +276,40 @@ mod tests {
         assert!(presence.take_unsaved().is_empty());
         presence.mark_unsaved(&[1]);
         assert_eq!(presence.take_unsaved().len(), 1);
+    }
+
+    #[test]
+    fn what_the_database_says_never_makes_a_worker_older() {
+        let presence = Presence::default();
+        let known = |token, deadline| Known {
+            worker: 1,
+            token: TokenHash::of(token),
+            role: HYBRID,
+            last_seen: deadline - 100,
+            deadline,
+            progress: "".into(),
+        };
+        presence.meet(known("t", 100));
+        let touched = presence.touch(caller("t", HYBRID), at(50), Some("1 / 2"));
+        assert!(touched.is_ok());
+        presence.meet(known("t", 120));
+        assert!(presence.hears(1, 149));
+        presence.meet(known("t", 200));
+        assert!(presence.hears(1, 199) && !presence.hears(1, 200));
+        // Another project's worker of the same number.
+        presence.meet(known("u", 150));
+        assert!(presence.touch(caller("t", HYBRID), at(1), None).is_err());
+        assert!(presence.touch(caller("u", HYBRID), at(1), None).is_ok());
+    }
+
+    #[test]
+    fn what_is_stored_can_be_forgotten() {
+        let presence = Presence::default();
+        enter(&presence, 1, "t", HYBRID, 100);
+        enter(&presence, 2, "u", HYBRID, 100);
+        presence.touch(caller("u", HYBRID), at(1), None).unwrap();
+        presence.forget_saved();
+        assert!(presence.touch(caller("t", HYBRID), at(1), None).is_err());
+        assert!(presence.touch(caller("u", HYBRID), at(1), None).is_ok());
     }
 }

@@ -7,6 +7,20 @@ use crate::{
     recount,
 };
 
+/// The calls of workers, which need a token.
+const WORKER_CALLS: &[&str] = &[
+    "/api/validateWorker",
+    "/api/newJob",
+    "/api/updateProgress",
+    "/api/markAsDone",
+    "/api/gpuInvalidDownload",
+    "/api/failJob",
+    "/api/completeJob",
+    "/api/flagInvalidData",
+    "/api/bye",
+];
+
+/// All that take a body.
 const CALLS: &[&str] = &[
     "/api/validateWorker",
     "/api/newJob",
@@ -14,6 +28,14 @@ const CALLS: &[&str] = &[
     "/api/markAsDone",
     "/api/gpuInvalidDownload",
     "/api/failJob",
+    "/api/completeJob",
+    "/api/flagInvalidData",
+    "/api/isCompleted",
+    "/custom/lookup-wat",
+    "/custom/markasdone-cpu",
+    "/custom/markasdone",
+    "/admin/ban-shard",
+    "/admin/reset-shard",
     "/api/bye",
 ];
 
@@ -277,8 +299,9 @@ async fn a_store_that_is_down_is_a_503() {
     let (app, worker, _) = watched().await;
     app.store.close().await;
     let text = "The tracker's store is not available at the moment. Please try again later.";
-    for call in CALLS {
-        let body = worker.body(json!({"count": 1, "progress": "x", "message": "x"}));
+    for call in WORKER_CALLS {
+        let fields = json!({"count": 1, "progress": "x", "message": "x", "data": "x"});
+        let body = worker.body(fields);
         let answer = app.post(call, body).await;
         assert!(answer.is(503, text), "{call}: {answer:?}");
     }

@@ -1,12 +1,16 @@
 //! The tracker over real HTTP and real files.
 
+mod admin;
 mod app;
 mod conformance;
 mod cycle;
+mod distcompute;
 mod hostile;
 mod import;
 mod model;
 mod pages;
+mod postgres;
 mod races;
 mod recount;
 mod restart;
+mod whole_wats;

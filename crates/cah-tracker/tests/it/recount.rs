@@ -8,17 +8,19 @@ use rusqlite::{Connection, OpenFlags};
 const EQUALITIES: &[(&str, &str)] = &[
     (
         "open jobs by stage",
-        "SELECT (SELECT group_concat(open, ' ') FROM stages),
-                (SELECT group_concat(n, ' ') FROM (SELECT count(number) AS n FROM stages
-                 LEFT JOIN jobs ON jobs.stage = stages.stage AND state = 0
-                 GROUP BY stages.stage ORDER BY stages.stage))",
+        "SELECT (SELECT string_agg(CAST(open AS text), ' ' ORDER BY stage) FROM stages),
+                (SELECT string_agg(CAST(n AS text), ' ' ORDER BY stage)
+                 FROM (SELECT stages.stage, count(number) AS n FROM stages
+                       LEFT JOIN jobs ON jobs.stage = stages.stage AND state = 0
+                       GROUP BY stages.stage) AS counted)",
     ),
     (
         "leased jobs by stage",
-        "SELECT (SELECT group_concat(leased, ' ') FROM stages),
-                (SELECT group_concat(n, ' ') FROM (SELECT count(number) AS n FROM stages
-                 LEFT JOIN jobs ON jobs.stage = stages.stage AND state = 1
-                 GROUP BY stages.stage ORDER BY stages.stage))",
+        "SELECT (SELECT string_agg(CAST(leased AS text), ' ' ORDER BY stage) FROM stages),
+                (SELECT string_agg(CAST(n AS text), ' ' ORDER BY stage)
+                 FROM (SELECT stages.stage, count(number) AS n FROM stages
+                       LEFT JOIN jobs ON jobs.stage = stages.stage AND state = 1
+                       GROUP BY stages.stage) AS counted)",
     ),
     (
         "leases on leased jobs, with the attempt that the job is at",
@@ -94,4 +96,15 @@ pub(crate) fn check(path: &Path) {
         .query_row("PRAGMA integrity_check", [], |row| row.get(0))
         .unwrap();
     assert_eq!(sound, "ok");
+}
+
+/// The same for a shared store.
+pub(crate) async fn check_postgres(address: &str) {
+    let db = crate::postgres::cluster::connect(address).await;
+    for (what, query) in EQUALITIES {
+        let query = format!("SELECT a::text, b::text FROM ({query}) AS q (a, b)");
+        let row = db.query_one(&query, &[]).await.unwrap();
+        let (kept, counted): (Option<&str>, Option<&str>) = (row.get(0), row.get(1));
+        assert_eq!(kept, counted, "{what}");
+    }
 }

@@ -92,6 +92,9 @@ pub(super) fn add_chunks(
     urls: &[String],
     priority: i64,
 ) -> Result<Added, StoreError> {
+    if urls.is_empty() {
+        return Ok(Added::default());
+    }
     take_kind(db, Kind::Shards)?;
     let mut find = db.prepare_cached("SELECT 1 FROM chunks WHERE url_key = ?1 AND url = ?2")?;
     let mut add_chunk =
@@ -122,6 +125,9 @@ pub(super) fn add_payloads(
     texts: &[String],
     priority: i64,
 ) -> Result<Added, StoreError> {
+    if texts.is_empty() {
+        return Ok(Added::default());
+    }
     take_kind(db, Kind::Data)?;
     let mut find = db.prepare_cached("SELECT 1 FROM payloads WHERE data_key = ?1 AND data = ?2")?;
     let mut add_job = db.prepare_cached("INSERT INTO jobs (number, priority) VALUES (?1, ?2)")?;

@@ -13,7 +13,7 @@ use super::schema;
 use crate::store::StoreError;
 
 /// Reads at the same time.
-const READERS: usize = 4;
+const READERS: usize = 8;
 
 /// How long a caller waits for its answer.
 const DEADLINE: Duration = Duration::from_secs(30);

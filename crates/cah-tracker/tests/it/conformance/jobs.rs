@@ -318,3 +318,26 @@ pub(super) async fn counters_follow_every_change(store: &dyn Store) {
     let counts = store.counts().await.unwrap();
     assert_eq!((counts.jobs, counts.total()), (4, 4));
 }
+
+pub(super) async fn silence_and_asking_anew_are_failures(store: &dyn Store) {
+    let silent = hybrid(store, "a").await;
+    claim(store, silent).await.unwrap();
+    store.reap(NOW + IDLE, MAX_FAILURES).await.unwrap();
+    let hasty = hybrid(store, "b").await;
+    // The oldest comes first all the same.
+    assert_eq!(claim(store, hasty).await.unwrap().number, 1);
+    assert_eq!(claim(store, hasty).await.unwrap().number, 2);
+    let parked = store.parked(9).await.unwrap();
+    assert_eq!((parked.len(), parked[0].number), (1, 1));
+    assert_eq!(
+        parked[0].messages,
+        ["its worker asked for another job", "its worker fell silent"]
+    );
+    // Who says goodbye has not failed.
+    for _ in 0..3 {
+        store.leave(hasty, at(NOW)).await.unwrap();
+        hybrid(store, "b").await;
+        assert_eq!(claim(store, hasty).await.unwrap().number, 2);
+    }
+    assert_eq!(store.counts().await.unwrap().parked, 1);
+}

@@ -3,6 +3,8 @@
 
 mod contributors;
 mod jobs;
+mod operation;
+mod stages;
 mod workers;
 
 use cah_protocol::WorkerType;
@@ -127,6 +129,33 @@ macro_rules! all_cases {
                 a_hand_over_may_close,
                 chunks_are_added_once_and_numbered_on,
                 counters_follow_every_change,
+                silence_and_asking_anew_are_failures,
+            ]
+            stages: [
+                each_stage_gets_what_the_one_before_made,
+                crawlers_take_a_job_through_their_stages,
+                a_stage_that_is_not_there_takes_no_worker,
+                stages_are_named_before_there_is_work,
+                payloads_are_added_once_and_numbered_on,
+                shards_and_payloads_do_not_mix,
+                a_higher_priority_comes_first,
+                random_claims_find_every_job_once,
+                different_workers_flag_a_job_back,
+                a_flagged_job_comes_after_the_others,
+                a_job_that_goes_to_and_fro_is_parked,
+                a_token_alone_says_who_calls,
+            ]
+            operation: [
+                a_reset_job_was_never_done,
+                whoever_works_on_a_reset_job_loses_it,
+                a_banned_job_is_out_until_it_is_reset,
+                a_banner_stays_until_it_is_taken_down,
+                whole_wat_files_are_found_and_handed_in,
+                an_operator_closes_any_job,
+                what_no_job_waits_with_is_finished,
+                an_archive_brings_everything_back,
+                an_archive_brings_its_workers_back,
+                half_an_archive_changes_nothing,
             ]
             workers: [
                 names_are_unique_among_the_connected,
@@ -154,4 +183,10 @@ all_cases!(sqlite, {
     let address = format!("sqlite:{}", path.display());
     let store = cah_tracker::store::open(&address).await.unwrap();
     (store, dir)
+});
+
+all_cases!(postgres, {
+    let database = crate::postgres::cluster::Database::new().await;
+    let store = cah_tracker::store::open(&database.address).await.unwrap();
+    (store, database)
 });

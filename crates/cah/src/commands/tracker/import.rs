@@ -5,6 +5,7 @@ use std::{fs::File, io::Cursor, io::Read, path::PathBuf};
 use anyhow::{Context, Result};
 use cah_tracker::operation::{self, Format, Imported};
 use cah_worker::WatSource;
+use clap::ArgGroup;
 use futures::TryStreamExt;
 use serde::Deserialize;
 use tokio_util::io::ReaderStream;
@@ -16,7 +17,8 @@ use super::place::{self, Project, open_file};
 /// A list can be imported again, and when it has grown: only what is new is added. A list with a
 /// wrong entry is refused, with the line, and nothing is imported.
 #[derive(Debug, clap::Args)]
-#[group(id = "list", required = true, multiple = false, args = ["wat_paths", "json", "txt", "brace"])]
+#[group(skip)]
+#[command(group = ArgGroup::new("list").required(true).args(["wat_paths", "json", "txt", "brace"]))]
 pub(super) struct Args {
     #[command(flatten)]
     place: place::Args,

@@ -16,13 +16,18 @@ pub(super) const TOKEN_VARIABLE: &str = "CAH_ADMIN_TOKEN";
 
 /// A store or a tracker.
 #[derive(Debug, clap::Args)]
-#[group(id = "place", required = true, multiple = false, args = ["store", "tracker"])]
 pub(super) struct Args {
     /// Where jobs and workers are kept: sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE
-    #[arg(long, env = "CAH_STORE", hide_env_values = true, value_name = "STORE")]
+    #[arg(
+        long,
+        env = "CAH_STORE",
+        hide_env_values = true,
+        value_name = "STORE",
+        required_unless_present = "tracker"
+    )]
     store: Option<String>,
 
-    /// The tracker that serves the project
+    /// The tracker that serves the project, instead of a store
     #[arg(long, value_name = "URL")]
     tracker: Option<Url>,
 

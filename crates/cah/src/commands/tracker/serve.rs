@@ -77,6 +77,8 @@ impl From<ClaimOrder> for Order {
 }
 
 pub(super) async fn run(args: Args) -> Result<()> {
+    // Each worker keeps a connection. What the system does not allow shows when there are too many.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
     let admin_token = match &args.admin_token_file {
         None if std::env::var_os(TOKEN_VARIABLE).is_none() => None,
         file => Some(AdminToken::new(&admin_token(file.clone())?)?),

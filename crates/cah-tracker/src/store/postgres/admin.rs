@@ -1,0 +1,101 @@
+//! What operators do to jobs and to the project.
+
+use super::{
+    chunks::{Place, leave_place},
+    connection::{Connection, signed, storable},
+    deltas::Credit,
+    pool::Transaction,
+};
+use crate::store::{State, StoreError};
+
+pub(super) async fn init(tx: &mut Transaction, stages: &[String]) -> Result<(), StoreError> {
+    // Nobody joins and nothing is imported meanwhile.
+    tx.run("LOCK TABLE jobs, workers IN SHARE ROW EXCLUSIVE MODE")
+        .await?;
+    let rows = tx
+        .query("SELECT name FROM stages ORDER BY stage", &[])
+        .await?;
+    let names: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
+    if names == stages {
+        return Ok(());
+    }
+    let in_use = tx
+        .query_opt(
+            "(SELECT 1 FROM jobs LIMIT 1) UNION ALL (SELECT 1 FROM workers LIMIT 1) LIMIT 1",
+            &[],
+        )
+        .await?;
+    if in_use.is_some() {
+        return Err(StoreError::Conflict(format!(
+            "the project has jobs or workers already, and its stages are {}; name these, or start \
+             another project",
+            names.join(", ")
+        )));
+    }
+    tx.execute("DELETE FROM stages", &[]).await?;
+    let numbers: Vec<i64> = (0..).take(stages.len()).collect();
+    tx.execute(
+        "INSERT INTO stages (stage, name) SELECT * FROM unnest($1::bigint[], $2::text[])",
+        &[&numbers, &stages],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Makes a job as new, whatever was done with it, and opens it or takes it out.
+pub(super) async fn renew(
+    tx: &mut Transaction,
+    number: u64,
+    into: State,
+) -> Result<(), StoreError> {
+    let id = signed(number);
+    let there = Place::of(tx, id).await?;
+    let there = there.ok_or(StoreError::NoSuchJob(number))?;
+    leave_place(tx, id, &there).await?;
+    revoke(tx, id, there.state == State::Closed).await?;
+    tx.execute("DELETE FROM flags WHERE number = $1", &[&id])
+        .await?;
+    tx.execute(
+        "UPDATE jobs SET state = $2, stage = 0, failures = 0, setbacks = 0 WHERE number = $1",
+        &[&id, &into.code()],
+    )
+    .await?;
+    tx.deltas.enter(into, 0);
+    Ok(())
+}
+
+/// Takes back what was accepted of a job, from the boards too. Where it was closed, the latest
+/// completion is the one that closed it.
+async fn revoke(tx: &mut Transaction, number: i64, closed: bool) -> Result<(), StoreError> {
+    let rows = tx
+        .query(
+            "WITH taken AS (
+                 UPDATE completions SET revoked = 1 WHERE number = $1 AND revoked = 0
+                 RETURNING stage, attempt, contributor, pairs
+             )
+             SELECT stage, contributor, pairs FROM taken ORDER BY attempt DESC, stage DESC",
+            &[&number],
+        )
+        .await?;
+    for (i, row) in rows.iter().enumerate() {
+        tx.deltas.credit(&Credit {
+            stage: row.get(0),
+            contributor: row.get(1),
+            closed: closed && i == 0,
+            pairs: row.get(2),
+            by: -1,
+        });
+    }
+    Ok(())
+}
+
+pub(super) async fn banner(db: &Connection) -> Result<String, StoreError> {
+    let row = db.query_one("SELECT banner FROM project", &[]).await?;
+    Ok(row.get(0))
+}
+
+pub(super) async fn set_banner(tx: &Transaction, text: &str) -> Result<(), StoreError> {
+    tx.execute("UPDATE project SET banner = $1", &[&storable(text)])
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,226 @@
+//! Whole WAT files, and results that come without a lease.
+
+use cah_protocol::Shard;
+
+use super::{
+    connection::{Connection, check_storable, signed},
+    contributors,
+    deltas::Credit,
+    leases::shard,
+    pool::Transaction,
+};
+use crate::{
+    clock::Timestamp,
+    store::{HandIn, HandInBy, State, StoreError, keys},
+};
+
+/// The first open job whose other half is open as well.
+const FIRST_PAIR: &str = "
+    SELECT c.url FROM jobs JOIN chunks c ON c.chunk = (jobs.number + 1) / 2
+    WHERE state = 0 AND stage = 0 AND number % 2 = 1
+      AND EXISTS (SELECT 1 FROM jobs other
+                  WHERE other.number = jobs.number + 1 AND other.state = 0 AND other.stage = 0)
+    ORDER BY priority DESC, setbacks, number LIMIT 1";
+
+const FIRST_OPEN: &str = "
+    SELECT c.url FROM jobs JOIN chunks c ON c.chunk = (jobs.number + 1) / 2
+    WHERE state = 0 AND stage = 0 ORDER BY priority DESC, setbacks, number LIMIT 1";
+
+pub(super) async fn open_chunk(db: &Connection) -> Result<Option<String>, StoreError> {
+    let mut row = db.query_opt(FIRST_PAIR, &[]).await?;
+    if row.is_none() {
+        row = db.query_opt(FIRST_OPEN, &[]).await?;
+    }
+    Ok(row.map(|row| row.get(0)))
+}
+
+pub(super) async fn open_shards(db: &Connection, url: &str) -> Result<Vec<Shard>, StoreError> {
+    if check_storable(url).is_err() {
+        return Ok(Vec::new());
+    }
+    let rows = db
+        .query(
+            "SELECT j.number FROM chunks c
+             JOIN jobs j ON j.number = ANY (ARRAY[2 * c.chunk - 1, 2 * c.chunk])
+             WHERE c.url_key = $1 AND c.url = $2 AND j.state = 0 AND j.stage = 0
+             ORDER BY j.number",
+            &[&keys::of_url(url), &url],
+        )
+        .await?;
+    let shards = rows.iter().map(|row| shard(row.get(0), url.to_owned()));
+    Ok(shards.collect())
+}
+
+pub(super) async fn hand_in(
+    tx: &mut Transaction,
+    results: &[HandIn],
+    by: &HandInBy,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    let row = tx.query_one("SELECT max(stage) FROM stages", &[]).await?;
+    let last: i64 = row.get(0);
+    let mut standing = 0;
+    for result in results {
+        if let Some(output) = &result.completion.output {
+            check_storable(output)?;
+        }
+        standing += u64::from(take(tx, result, by, last, now).await?);
+    }
+    Ok(standing)
+}
+
+/// Whether the result stands by now.
+async fn take(
+    tx: &mut Transaction,
+    result: &HandIn,
+    by: &HandInBy,
+    last: i64,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let number = signed(result.number);
+    let Some(there) = Place::of(tx, number).await? else {
+        return Ok(false);
+    };
+    let acceptable = match there.state {
+        State::Open if by.operator => true,
+        State::Open => there.stage == 0,
+        State::Leased | State::Parked => by.operator,
+        State::Closed | State::Banned => false,
+    };
+    if !acceptable {
+        return stands(tx, number, result.completion.output.as_deref()).await;
+    }
+    leave_place(tx, number, &there).await?;
+    let stage = if by.operator { last } else { 0 };
+    let closes = result.completion.closes || stage == last;
+    let (state, next) = match closes {
+        true => (State::Closed, stage),
+        false => (State::Open, stage + 1),
+    };
+    let attempt: i64 = tx
+        .query_one(
+            "UPDATE jobs SET state = $2, stage = $3, attempts = attempts + 1 WHERE number = $1
+             RETURNING attempts",
+            &[&number, &state.code(), &next],
+        )
+        .await?
+        .get(0);
+    tx.deltas.enter(state, next);
+    record(tx, result, &by.nickname, [stage, attempt], closes, now).await?;
+    Ok(true)
+}
+
+/// Keeps what was accepted, and counts it for the contributor.
+async fn record(
+    tx: &mut Transaction,
+    result: &HandIn,
+    nickname: &str,
+    [stage, attempt]: [i64; 2],
+    closed: bool,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let contributor = contributors::find_or_add(tx, nickname).await?;
+    let pairs = signed(result.completion.pairs);
+    let output = result.completion.output.as_deref();
+    tx.execute(
+        "INSERT INTO completions (number, stage, attempt, contributor, pairs, output, output_key,
+                                  at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        &[
+            &signed(result.number),
+            &stage,
+            &attempt,
+            &contributor,
+            &pairs,
+            &output,
+            &output.map(keys::of_text),
+            &now,
+        ],
+    )
+    .await?;
+    tx.deltas.credit(&Credit {
+        stage,
+        contributor,
+        closed,
+        pairs,
+        by: 1,
+    });
+    Ok(())
+}
+
+/// Whether this very result was accepted before.
+async fn stands(tx: &Transaction, number: i64, output: Option<&str>) -> Result<bool, StoreError> {
+    let row = tx
+        .query_one(
+            "SELECT EXISTS (SELECT 1 FROM completions WHERE number = $1 AND revoked = 0
+                            AND output IS NOT DISTINCT FROM $2)",
+            &[&number, &output],
+        )
+        .await?;
+    Ok(row.get(0))
+}
+
+/// Where a job is.
+pub(super) struct Place {
+    pub(super) state: State,
+    pub(super) stage: i64,
+}
+
+impl Place {
+    /// Nobody moves the job until the transaction ends. The lease is locked first, as by its
+    /// worker's calls.
+    pub(super) async fn of(tx: &Transaction, number: i64) -> Result<Option<Self>, StoreError> {
+        tx.query_opt(
+            "SELECT 1 FROM leases WHERE number = $1 FOR UPDATE",
+            &[&number],
+        )
+        .await?;
+        let row = tx
+            .query_opt(
+                "SELECT state, stage FROM jobs WHERE number = $1 FOR UPDATE",
+                &[&number],
+            )
+            .await?;
+        Ok(row.map(|row| Self {
+            // The schema knows no other states.
+            state: State::from_code(row.get(0)).unwrap_or(State::Banned),
+            stage: row.get(1),
+        }))
+    }
+}
+
+/// Takes a job from where it is, out of a worker's hands too.
+pub(super) async fn leave_place(
+    tx: &mut Transaction,
+    number: i64,
+    there: &Place,
+) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM leases WHERE number = $1", &[&number])
+        .await?;
+    tx.deltas.leave(there.state, there.stage);
+    Ok(())
+}
+
+pub(super) async fn finished(
+    db: &Connection,
+    addresses: &[String],
+) -> Result<Vec<String>, StoreError> {
+    // What cannot be stored was never handed over.
+    let (asked, never): (Vec<&String>, Vec<&String>) = addresses
+        .iter()
+        .partition(|address| check_storable(address).is_ok());
+    let keys: Vec<i64> = asked.iter().map(|address| keys::of_text(address)).collect();
+    let rows = db
+        .query(
+            "SELECT a.address
+             FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS a (address, key, turn)
+             WHERE NOT EXISTS (SELECT 1 FROM completions c JOIN jobs USING (number)
+                               WHERE c.output_key = a.key AND c.output = a.address
+                                 AND c.revoked = 0 AND jobs.state NOT IN (2, 3))
+             ORDER BY a.turn",
+            &[&asked, &keys],
+        )
+        .await?;
+    let finished = rows.iter().map(|row| row.get(0));
+    Ok(finished.chain(never.into_iter().cloned()).collect())
+}

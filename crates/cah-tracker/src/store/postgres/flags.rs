@@ -1,0 +1,146 @@
+//! Workers that say of their input that it is no good.
+
+use super::{
+    connection::stage as stage_number,
+    leases::{FLAGGED, repeats},
+    pool::Transaction,
+};
+use crate::{
+    clock::Timestamp,
+    store::{Accepted, Flag, State, StoreError},
+};
+
+/// A lease that is about to end.
+struct Held {
+    number: i64,
+    attempt: i64,
+    stage: i64,
+}
+
+pub(super) async fn flag(
+    tx: &mut Transaction,
+    worker: i64,
+    flag: Flag,
+    now: Timestamp,
+) -> Result<Accepted, StoreError> {
+    // Locked first and read after it, as in all that is about a worker.
+    tx.query_opt("SELECT 1 FROM workers WHERE id = $1 FOR UPDATE", &[&worker])
+        .await?
+        .ok_or(StoreError::UnknownWorker)?;
+    let row = tx
+        .query_one(
+            "SELECT w.first_stage, w.settled, w.settled_as, l.number, l.attempt
+             FROM workers w LEFT JOIN leases l ON l.worker = w.id WHERE w.id = $1",
+            &[&worker],
+        )
+        .await?;
+    let settled = Option::zip(row.get(1), row.get(2));
+    let Some((number, attempt)) = Option::zip(row.get(3), row.get(4)) else {
+        return repeats(None, FLAGGED, None, settled);
+    };
+    let held = Held {
+        number,
+        attempt,
+        stage: row.get(0),
+    };
+    let (state, stage) = report(tx, worker, &held, flag, now).await?;
+    end(tx, &held, state, stage).await?;
+    tx.execute(
+        "UPDATE workers SET settled = $2, settled_as = $3 WHERE id = $1",
+        &[&worker, &number, &FLAGGED],
+    )
+    .await?;
+    Ok(Accepted::Counted)
+}
+
+/// Counts the report, and says what becomes of the job.
+async fn report(
+    tx: &Transaction,
+    worker: i64,
+    held: &Held,
+    flag: Flag,
+    now: Timestamp,
+) -> Result<(State, i64), StoreError> {
+    let (number, stage) = (held.number, held.stage);
+    // Two workers that flag the same job one after the other never hold it at the same time: the
+    // job's row orders them.
+    tx.query_one(
+        "SELECT 1 FROM jobs WHERE number = $1 FOR UPDATE",
+        &[&number],
+    )
+    .await?;
+    tx.execute(
+        "INSERT INTO flags (number, stage, worker, at) VALUES ($1, $2, $3, $4)
+         ON CONFLICT DO NOTHING",
+        &[&number, &stage, &worker, &now],
+    )
+    .await?;
+    let reports: i64 = tx
+        .query_one(
+            "SELECT count(*) FROM flags WHERE number = $1 AND stage = $2",
+            &[&number, &stage],
+        )
+        .await?
+        .get(0);
+    if reports < i64::from(flag.reports) {
+        tx.execute(
+            "UPDATE jobs SET setbacks = setbacks + 1 WHERE number = $1",
+            &[&number],
+        )
+        .await?;
+        return Ok((State::Open, stage));
+    }
+    let failures = go_back(tx, held, now).await?;
+    let state = match failures >= i64::from(flag.max_failures) {
+        true => State::Parked,
+        false => State::Open,
+    };
+    Ok((state, i64::from(stage_number(stage).saturating_sub(1))))
+}
+
+/// The input is made anew, and the job has failed once more; returns how often.
+async fn go_back(tx: &Transaction, held: &Held, now: Timestamp) -> Result<i64, StoreError> {
+    tx.execute(
+        "DELETE FROM flags WHERE number = $1 AND stage = $2",
+        &[&held.number, &held.stage],
+    )
+    .await?;
+    let message = "its input was flagged as invalid";
+    tx.execute(
+        "INSERT INTO failures (number, attempt, message, at) VALUES ($1, $2, $3, $4)",
+        &[&held.number, &held.attempt, &message, &now],
+    )
+    .await?;
+    let row = tx
+        .query_one(
+            "UPDATE jobs SET failures = failures + 1, setbacks = 0 WHERE number = $1
+             RETURNING failures",
+            &[&held.number],
+        )
+        .await?;
+    Ok(row.get(0))
+}
+
+/// Ends a lease. The attempt is the fence.
+async fn end(
+    tx: &mut Transaction,
+    held: &Held,
+    state: State,
+    stage: i64,
+) -> Result<(), StoreError> {
+    let moved = tx
+        .execute(
+            "UPDATE jobs SET state = $3, stage = $4
+             WHERE number = $1 AND attempts = $2 AND state = 1",
+            &[&held.number, &held.attempt, &state.code(), &stage],
+        )
+        .await?;
+    if moved != 1 {
+        return Err(StoreError::NoLease);
+    }
+    tx.execute("DELETE FROM leases WHERE number = $1", &[&held.number])
+        .await?;
+    tx.deltas.leave(State::Leased, held.stage);
+    tx.deltas.enter(state, stage);
+    Ok(())
+}

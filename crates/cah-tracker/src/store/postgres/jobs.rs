@@ -1,0 +1,110 @@
+//! Jobs: how many there are, and all that is known about them.
+
+use std::collections::HashMap;
+
+use tokio_postgres::Row;
+
+use super::{
+    connection::{Connection, signed, small, stage, unsigned},
+    leases::task,
+};
+use crate::store::{CompletionRecord, Counts, JobRecord, Kind, StageCounts, State, StoreError};
+
+/// The counters, as of the last commit of any tracker.
+pub(super) async fn counts(db: &Connection) -> Result<Counts, StoreError> {
+    let row = db
+        .query_one(
+            "SELECT p.kind, t.jobs, t.closed, t.banned, t.parked, t.pairs,
+                    (SELECT count(*) FROM workers),
+                    array(SELECT name FROM stages ORDER BY stage),
+                    array(SELECT open FROM stages ORDER BY stage),
+                    array(SELECT leased FROM stages ORDER BY stage)
+             FROM totals t, project p",
+            &[],
+        )
+        .await?;
+    let names: Vec<String> = row.get(7);
+    let open: Vec<i64> = row.get(8);
+    let leased: Vec<i64> = row.get(9);
+    let stages = names.into_iter().zip(open).zip(leased);
+    let stages = stages.map(|((name, open), leased)| StageCounts {
+        name,
+        open: unsigned(open),
+        leased: unsigned(leased),
+    });
+    let count = |column: usize| unsigned(row.get(column));
+    Ok(Counts {
+        kind: row.get::<_, Option<&str>>(0).and_then(Kind::from_text),
+        jobs: count(1),
+        closed: count(2),
+        banned: count(3),
+        parked: count(4),
+        pairs: count(5),
+        workers: count(6),
+        stages: stages.collect(),
+    })
+}
+
+pub(super) async fn records(
+    db: &Connection,
+    after: u64,
+    limit: u32,
+) -> Result<Vec<JobRecord>, StoreError> {
+    // Both at once, of the same jobs where none is added in between; one that is has been accepted
+    // by nobody.
+    let (after, limit) = (signed(after), i64::from(limit));
+    let jobs = db
+        .query(
+            "SELECT number, state, stage, priority, attempts, failures,
+                    (SELECT data FROM payloads WHERE payloads.number = jobs.number),
+                    (SELECT url FROM chunks WHERE chunk = (jobs.number + 1) / 2)
+             FROM jobs WHERE number > $1 ORDER BY number LIMIT $2",
+            &[&after, &limit],
+        )
+        .await?;
+    let numbers: Vec<i64> = jobs.iter().map(|row| row.get(0)).collect();
+    let mut completions = completions(db, &numbers).await?;
+    let record = |row: &Row| {
+        let number = row.get(0);
+        Ok(JobRecord {
+            number: unsigned(number),
+            task: task(number, row.get(6), row.get(7))?,
+            // The schema knows no other states.
+            state: State::from_code(row.get(1)).unwrap_or(State::Banned),
+            stage: stage(row.get(2)),
+            priority: row.get(3),
+            attempts: small(row.get(4)),
+            failures: small(row.get(5)),
+            completions: completions.remove(&number).unwrap_or_default(),
+        })
+    };
+    jobs.iter().map(record).collect()
+}
+
+async fn completions(
+    db: &Connection,
+    numbers: &[i64],
+) -> Result<HashMap<i64, Vec<CompletionRecord>>, StoreError> {
+    let rows = db
+        .query(
+            "SELECT c.number, c.stage, c.attempt, n.nickname, c.pairs, c.output, c.at, c.revoked
+             FROM completions c JOIN contributors n ON n.id = c.contributor
+             WHERE c.number = ANY ($1) ORDER BY c.attempt, c.stage",
+            &[&numbers],
+        )
+        .await?;
+    let mut completions: HashMap<i64, Vec<CompletionRecord>> = HashMap::new();
+    for row in rows {
+        let of_job = completions.entry(row.get(0)).or_default();
+        of_job.push(CompletionRecord {
+            stage: stage(row.get(1)),
+            attempt: small(row.get(2)),
+            nickname: row.get(3),
+            pairs: unsigned(row.get(4)),
+            output: row.get(5),
+            at: row.get(6),
+            revoked: row.get::<_, i64>(7) != 0,
+        });
+    }
+    Ok(completions)
+}

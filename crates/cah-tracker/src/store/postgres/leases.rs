@@ -1,0 +1,466 @@
+//! Leases: what many workers ask for at the same time is done in one statement for all of them.
+//!
+//! Each statement locks the rows of the workers first, in the order of their ids, so that nothing
+//! happens to a worker while another change about it is under way. A statement that finds nothing
+//! to change changes nothing; why, is found out after it.
+
+use std::collections::HashMap;
+
+use cah_protocol::{Piece, Shard};
+use tokio_postgres::Row;
+
+use super::{
+    connection::{Connection, signed, small, unsigned},
+    deltas::{Credit, Deltas},
+};
+use crate::{
+    clock::Timestamp,
+    store::{
+        Accepted, Claim, Claimed, Completion, Failure, Moment, Order, Role, State, StoreError,
+        Task, keys,
+    },
+};
+
+pub(super) const COMPLETED: i64 = 1;
+pub(super) const FLAGGED: i64 = 2;
+pub(super) const FAILED: i64 = 3;
+
+/// A claim of one worker.
+pub(super) struct ClaimAsk {
+    pub(super) worker: i64,
+    pub(super) role: Role,
+    pub(super) claim: Claim,
+    pub(super) moment: Moment,
+}
+
+/// What one worker made of its job.
+pub(super) struct CompleteAsk {
+    pub(super) worker: i64,
+    pub(super) completion: Completion,
+    pub(super) now: Timestamp,
+}
+
+/// Why one worker cannot do its job.
+pub(super) struct FailAsk {
+    pub(super) worker: i64,
+    pub(super) failure: Failure,
+    pub(super) now: Timestamp,
+}
+
+/// The callers of a claim; those that hold nothing get the jobs that `next` finds.
+macro_rules! claim_with {
+    ($next:literal) => {
+        concat!(
+            "WITH caller AS MATERIALIZED (
+                 SELECT w.id, w.first_stage, a.at, a.turn
+                 FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS a (worker, at, turn)
+                 JOIN workers w ON w.id = a.worker
+                 ORDER BY w.id FOR UPDATE OF w
+             ), idle AS MATERIALIZED (
+                 SELECT id, first_stage AS stage, at,
+                        row_number() OVER (PARTITION BY first_stage ORDER BY turn) AS place
+                 FROM caller
+                 WHERE NOT EXISTS (SELECT 1 FROM leases WHERE leases.worker = caller.id)
+             ), ",
+            $next,
+            ", taken AS (
+                 UPDATE jobs SET state = 1, attempts = attempts + 1
+                 FROM next JOIN idle USING (stage, place)
+                 WHERE jobs.number = next.number
+                 RETURNING jobs.number, jobs.attempts, jobs.stage, idle.id AS worker, idle.at
+             ), lease AS (
+                 INSERT INTO leases (number, worker, attempt, since)
+                 SELECT number, worker, attempts, at FROM taken
+             ), forget AS (
+                 UPDATE workers SET settled = NULL, settled_as = NULL
+                 FROM idle WHERE workers.id = idle.id AND settled IS NOT NULL
+             )
+             SELECT caller.id, idle.id IS NULL, taken.number, taken.attempts, taken.stage,
+                    (SELECT data FROM payloads WHERE payloads.number = taken.number),
+                    (SELECT url FROM chunks WHERE chunk = (taken.number + 1) / 2),
+                    (SELECT output FROM completions c
+                     WHERE c.number = taken.number AND c.stage = taken.stage - 1 AND revoked = 0
+                     ORDER BY attempt DESC LIMIT 1)
+             FROM caller LEFT JOIN idle ON idle.id = caller.id
+                         LEFT JOIN taken ON taken.worker = caller.id"
+        )
+    };
+}
+
+/// `state = 0` is spelled out so that the partial index applies. Jobs that another tracker is
+/// about to lease are passed over.
+const CLAIM_OLDEST: &str = claim_with!(
+    "next AS MATERIALIZED (
+         SELECT w.stage, j.number,
+                row_number() OVER (PARTITION BY w.stage ORDER BY priority DESC, setbacks, number)
+                AS place
+         FROM (SELECT stage, count(*) AS jobs FROM idle GROUP BY stage) w
+         CROSS JOIN LATERAL (
+             SELECT number, priority, setbacks FROM jobs WHERE state = 0 AND stage = w.stage
+             ORDER BY priority DESC, setbacks, number LIMIT w.jobs FOR UPDATE SKIP LOCKED
+         ) j
+     )"
+);
+
+/// The same for one caller: the first job from a drawn number on, among the first ones' equals.
+const CLAIM_RANDOM: &str = claim_with!(
+    "first AS MATERIALIZED (
+         SELECT i.stage, j.* FROM idle i CROSS JOIN LATERAL (
+             SELECT number, priority, setbacks FROM jobs WHERE state = 0 AND stage = i.stage
+             ORDER BY priority DESC, setbacks, number LIMIT 1
+         ) j
+     ), bound AS MATERIALIZED (
+         SELECT first.*, number + floor($3::float8 * (greatest((SELECT jobs FROM totals), number)
+                                                      - number + 1))::bigint AS drawn
+         FROM first
+     ), drawn AS MATERIALIZED (
+         SELECT b.stage, j.number FROM bound b CROSS JOIN LATERAL (
+             SELECT number FROM jobs
+             WHERE state = 0 AND stage = b.stage AND priority = b.priority
+               AND setbacks = b.setbacks AND number >= b.drawn
+             ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED
+         ) j
+     ), otherwise AS MATERIALIZED (
+         SELECT i.stage, j.number
+         FROM (SELECT stage FROM idle WHERE NOT EXISTS (SELECT 1 FROM drawn)) i
+         CROSS JOIN LATERAL (
+             SELECT number FROM jobs WHERE state = 0 AND stage = i.stage
+             ORDER BY priority DESC, setbacks, number LIMIT 1 FOR UPDATE SKIP LOCKED
+         ) j
+     ), next AS MATERIALIZED (
+         SELECT stage, number, 1::bigint AS place FROM drawn
+         UNION ALL SELECT stage, number, 1::bigint FROM otherwise
+     )"
+);
+
+const COMPLETE: &str = "
+    WITH held AS MATERIALIZED (
+        SELECT l.number, l.attempt, w.id AS worker, w.first_stage, w.last_stage, w.nickname,
+               a.closes OR w.last_stage = (SELECT max(stage) FROM stages) AS closes,
+               a.pairs, a.output, a.output_key, a.at
+        FROM unnest($1::bigint[], $2::bigint[], $3::bool[], $4::bigint[], $5::text[],
+                    $6::bigint[], $7::bigint[])
+             AS a (worker, number, closes, pairs, output, output_key, at)
+        JOIN workers w ON w.id = a.worker JOIN leases l ON l.worker = w.id
+        WHERE a.number IS NULL OR a.number = l.number
+        ORDER BY w.id FOR UPDATE OF w, l
+    ), job AS (
+        UPDATE jobs j SET state = CASE WHEN h.closes THEN 2 ELSE 0 END,
+                          stage = h.last_stage + CASE WHEN h.closes THEN 0 ELSE 1 END
+        FROM held h
+        WHERE j.number = h.number AND j.attempts = h.attempt AND j.state = 1
+        RETURNING h.*
+    ), gone AS (
+        DELETE FROM leases USING job WHERE leases.number = job.number
+    ), known AS MATERIALIZED (
+        SELECT id, nickname FROM contributors WHERE nickname IN (SELECT nickname FROM job)
+    ), new AS (
+        INSERT INTO contributors (nickname)
+        SELECT nickname FROM job EXCEPT SELECT nickname FROM known ORDER BY nickname
+        ON CONFLICT (nickname) DO UPDATE SET nickname = excluded.nickname
+        RETURNING id, nickname
+    ), contributor AS (
+        SELECT id, nickname FROM known UNION ALL SELECT id, nickname FROM new
+    ), done AS (
+        INSERT INTO completions (number, stage, attempt, contributor, pairs, output, output_key,
+                                 at)
+        SELECT number, last_stage, attempt, contributor.id, pairs, output, output_key, at
+        FROM job JOIN contributor USING (nickname)
+    ), settled AS (
+        UPDATE workers w SET settled = job.number, settled_as = 1,
+                             jobs_completed = jobs_completed + 1
+        FROM job WHERE w.id = job.worker
+    )
+    SELECT worker, first_stage, last_stage, closes, pairs, contributor.id
+    FROM job JOIN contributor USING (nickname)";
+
+/// Ends leases that brought nothing: the jobs are open again, or parked. One that its worker gives
+/// back goes behind the open ones with fewer setbacks, so that the worker is not handed it again at
+/// once.
+const SET_BACK: &str = "
+    WITH held AS MATERIALIZED (
+        SELECT l.number, l.attempt, w.id AS worker, w.first_stage, a.message, a.max_failures, a.at
+        FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[])
+             AS a (worker, number, message, max_failures, at)
+        JOIN workers w ON w.id = a.worker JOIN leases l ON l.worker = w.id
+        WHERE a.number IS NULL OR a.number = l.number
+        ORDER BY w.id FOR UPDATE OF w, l
+    ), job AS (
+        UPDATE jobs j SET failures = j.failures + 1,
+                          setbacks = j.setbacks + CASE WHEN $6::bool THEN 1 ELSE 0 END,
+                          stage = h.first_stage,
+                          state = CASE WHEN j.failures + 1 >= h.max_failures THEN 4 ELSE 0 END
+        FROM held h
+        WHERE j.number = h.number AND j.attempts = h.attempt AND j.state = 1
+        RETURNING h.*, j.state
+    ), gone AS (
+        DELETE FROM leases USING job WHERE leases.number = job.number
+    ), why AS (
+        INSERT INTO failures (number, attempt, message, at)
+        SELECT number, attempt, message, at FROM job
+    ), settled AS (
+        UPDATE workers w SET settled = job.number, settled_as = 3
+        FROM job WHERE $6::bool AND w.id = job.worker
+    )
+    SELECT worker, first_stage, state FROM job";
+
+const STANDING: &str = "
+    SELECT w.id, l.number, w.settled, w.settled_as
+    FROM workers w LEFT JOIN leases l ON l.worker = w.id WHERE w.id = ANY ($1)";
+
+/// The statements that batches send, to be prepared before.
+pub(super) const STATEMENTS: &[&str] = &[CLAIM_OLDEST, CLAIM_RANDOM, COMPLETE, SET_BACK];
+
+/// What came of the claims in order, and where in this order are those whose worker still holds a
+/// job; nothing has happened for these yet.
+pub(super) struct Claims {
+    pub(super) answers: Vec<Result<Claimed, StoreError>>,
+    pub(super) holding: Vec<usize>,
+}
+
+/// Leases jobs to workers that hold none.
+pub(super) async fn claim(
+    db: &Connection,
+    asks: &[&ClaimAsk],
+    deltas: &mut Deltas,
+) -> Result<Claims, StoreError> {
+    let mut found: HashMap<i64, Row> = HashMap::new();
+    let oldest = asks.iter().filter(|ask| ask.claim.order == Order::Oldest);
+    let random = asks.iter().filter(|ask| ask.claim.order == Order::Random);
+    let oldest: Vec<&ClaimAsk> = oldest.copied().collect();
+    let random = random.map(|ask| claim_random(db, ask));
+    let (oldest, random) =
+        futures::join!(claim_oldest(db, &oldest), futures::future::join_all(random));
+    let rows = random.into_iter().chain([oldest]);
+    for row in rows.collect::<Result<Vec<_>, _>>()?.into_iter().flatten() {
+        found.insert(row.get(0), row);
+    }
+    let mut claims = Claims {
+        answers: Vec::with_capacity(asks.len()),
+        holding: Vec::new(),
+    };
+    for (i, ask) in asks.iter().enumerate() {
+        let row = found.get(&ask.worker);
+        if row.is_some_and(|row| row.get(1)) {
+            claims.holding.push(i);
+        }
+        claims.answers.push(claimed(ask, row, deltas));
+    }
+    Ok(claims)
+}
+
+async fn claim_oldest(db: &Connection, asks: &[&ClaimAsk]) -> Result<Vec<Row>, StoreError> {
+    if asks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let workers: Vec<i64> = asks.iter().map(|ask| ask.worker).collect();
+    let at: Vec<i64> = asks.iter().map(|ask| ask.moment.now).collect();
+    db.query(CLAIM_OLDEST, &[&workers, &at]).await
+}
+
+async fn claim_random(db: &Connection, ask: &ClaimAsk) -> Result<Vec<Row>, StoreError> {
+    let (workers, at) = (vec![ask.worker], vec![ask.moment.now]);
+    let draw: f64 = rand::random();
+    db.query(CLAIM_RANDOM, &[&workers, &at, &draw]).await
+}
+
+fn claimed(ask: &ClaimAsk, row: Option<&Row>, deltas: &mut Deltas) -> Result<Claimed, StoreError> {
+    let row = row.ok_or(StoreError::UnknownWorker)?;
+    let number: i64 = row.get::<_, Option<i64>>(2).ok_or(StoreError::NoOpenJob)?;
+    let stage = row.get(4);
+    deltas.leave(State::Open, stage);
+    deltas.enter(State::Leased, stage);
+    Ok(Claimed {
+        role: ask.role,
+        number: unsigned(number),
+        task: task(number, row.get(5), row.get(6))?,
+        attempt: small(row.get(3)),
+        until: ask.moment.until,
+        input: row.get(7),
+    })
+}
+
+/// What a job is about: its text, or else half of the chunk that its number is of.
+pub(super) fn task(
+    number: i64,
+    data: Option<String>,
+    url: Option<String>,
+) -> Result<Task, StoreError> {
+    match (data, url) {
+        (Some(data), _) => Ok(Task::Data(data)),
+        (None, Some(url)) => Ok(Task::Shard(shard(number, url))),
+        (None, None) => Err(StoreError::unavailable(format!(
+            "nothing is known about job {number}"
+        ))),
+    }
+}
+
+/// The shard with this number, of the file at `url`.
+pub(super) fn shard(number: i64, url: String) -> Shard {
+    let number = unsigned(number);
+    let piece = match number % 2 {
+        1 => Piece::First,
+        _ => Piece::Second,
+    };
+    Shard::of_chunk(number.div_ceil(2), piece, url)
+}
+
+/// Accepts results of those workers that hold the job; `None` for the others.
+pub(super) async fn complete(
+    db: &Connection,
+    asks: &[&CompleteAsk],
+    deltas: &mut Deltas,
+) -> Result<Vec<Option<Accepted>>, StoreError> {
+    if asks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let workers: Vec<i64> = asks.iter().map(|ask| ask.worker).collect();
+    let what = || asks.iter().map(|ask| &ask.completion);
+    let numbers: Vec<Option<i64>> = what().map(|made| made.number.map(signed)).collect();
+    let closes: Vec<bool> = what().map(|made| made.closes).collect();
+    let pairs: Vec<i64> = what().map(|made| signed(made.pairs)).collect();
+    let outputs: Vec<Option<&str>> = what().map(|made| made.output.as_deref()).collect();
+    let keys = outputs.iter().map(|output| output.map(keys::of_text));
+    let keys: Vec<Option<i64>> = keys.collect();
+    let at: Vec<i64> = asks.iter().map(|ask| ask.now).collect();
+    let rows = db
+        .query(
+            COMPLETE,
+            &[&workers, &numbers, &closes, &pairs, &outputs, &keys, &at],
+        )
+        .await?;
+    for row in &rows {
+        let (last, closes) = (row.get(2), row.get(3));
+        deltas.leave(State::Leased, row.get(1));
+        match closes {
+            true => deltas.enter(State::Closed, last),
+            false => deltas.enter(State::Open, last + 1),
+        }
+        deltas.credit(&Credit {
+            stage: last,
+            closed: closes,
+            pairs: row.get(4),
+            contributor: row.get(5),
+            by: 1,
+        });
+    }
+    Ok(accepted(&rows, asks.iter().map(|ask| ask.worker)))
+}
+
+/// Takes jobs back from those workers that hold them; `None` for the others.
+pub(super) async fn fail(
+    db: &Connection,
+    asks: &[&FailAsk],
+    deltas: &mut Deltas,
+) -> Result<Vec<Option<Accepted>>, StoreError> {
+    let setbacks: Vec<Setback<'_>> = asks
+        .iter()
+        .map(|ask| Setback {
+            worker: ask.worker,
+            number: ask.failure.number.map(signed),
+            message: &ask.failure.message,
+            max_failures: ask.failure.max_failures,
+            now: ask.now,
+        })
+        .collect();
+    let rows = set_back(db, &setbacks, true, deltas).await?;
+    Ok(accepted(&rows, asks.iter().map(|ask| ask.worker)))
+}
+
+/// Who is among the rows that a statement returned has been counted.
+fn accepted(rows: &[Row], workers: impl Iterator<Item = i64>) -> Vec<Option<Accepted>> {
+    let counted: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
+    let answer = |worker| counted.contains(&worker).then_some(Accepted::Counted);
+    workers.map(answer).collect()
+}
+
+/// A lease that ends without a result, and not because its worker left.
+pub(super) struct Setback<'a> {
+    pub(super) worker: i64,
+    /// The job, where the worker names it.
+    pub(super) number: Option<i64>,
+    pub(super) message: &'a str,
+    pub(super) max_failures: u32,
+    pub(super) now: Timestamp,
+}
+
+/// Returns a row for each job that was taken back. `settles`: the worker gives it back, and may say
+/// so again.
+pub(super) async fn set_back(
+    db: &Connection,
+    setbacks: &[Setback<'_>],
+    settles: bool,
+    deltas: &mut Deltas,
+) -> Result<Vec<Row>, StoreError> {
+    if setbacks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let workers: Vec<i64> = setbacks.iter().map(|s| s.worker).collect();
+    let numbers: Vec<Option<i64>> = setbacks.iter().map(|s| s.number).collect();
+    let messages: Vec<&str> = setbacks.iter().map(|s| s.message).collect();
+    let limits = setbacks.iter().map(|s| i64::from(s.max_failures));
+    let limits: Vec<i64> = limits.collect();
+    let at: Vec<i64> = setbacks.iter().map(|s| s.now).collect();
+    let rows = db
+        .query(
+            SET_BACK,
+            &[&workers, &numbers, &messages, &limits, &at, &settles],
+        )
+        .await?;
+    for row in &rows {
+        let (stage, state) = (row.get(1), row.get(2));
+        deltas.leave(State::Leased, stage);
+        // The statement yields no others.
+        deltas.enter(State::from_code(state).unwrap_or(State::Open), stage);
+    }
+    Ok(rows)
+}
+
+/// A call that found no such lease.
+pub(super) struct Vain {
+    pub(super) worker: i64,
+    pub(super) number: Option<u64>,
+    /// How the call would have settled the job.
+    pub(super) how: i64,
+}
+
+/// Why calls found nothing to change: they repeat what was accepted, or are refused.
+pub(super) async fn explain(
+    db: &Connection,
+    vain: &[Vain],
+) -> Result<Vec<Result<Accepted, StoreError>>, StoreError> {
+    if vain.is_empty() {
+        return Ok(Vec::new());
+    }
+    let workers: Vec<i64> = vain.iter().map(|call| call.worker).collect();
+    let rows = db.query(STANDING, &[&workers]).await?;
+    let rows = rows.into_iter().map(|row| (row.get(0), row));
+    let standings: HashMap<i64, Row> = rows.collect();
+    let answers = vain.iter().map(|call| {
+        let row = standings.get(&call.worker);
+        let row = row.ok_or(StoreError::UnknownWorker)?;
+        repeats(
+            call.number,
+            call.how,
+            row.get(1),
+            Option::zip(row.get(2), row.get(3)),
+        )
+    });
+    Ok(answers.collect())
+}
+
+/// Whether a call repeats the last one that was accepted, no job claimed since.
+pub(super) fn repeats(
+    number: Option<u64>,
+    how: i64,
+    held: Option<i64>,
+    settled: Option<(i64, i64)>,
+) -> Result<Accepted, StoreError> {
+    let named = |held: i64| number.is_none_or(|number| signed(number) == held);
+    match (held, settled) {
+        (None, Some((settled, as_what))) if as_what == how && named(settled) => {
+            Ok(Accepted::Repeated)
+        }
+        _ => Err(StoreError::NoLease),
+    }
+}

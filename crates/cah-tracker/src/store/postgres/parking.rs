@@ -1,0 +1,57 @@
+//! Jobs that failed so often that a person should look at them.
+
+use super::{
+    connection::{Connection, signed, small, unsigned},
+    leases::task,
+    pool::Transaction,
+};
+use crate::store::{ParkedJob, State, StoreError};
+
+/// The latest messages that are shown of a parked job.
+const MESSAGES: i64 = 3;
+
+pub(super) async fn list(db: &Connection, limit: u32) -> Result<Vec<ParkedJob>, StoreError> {
+    let rows = db
+        .query(
+            "SELECT number, failures,
+                    (SELECT data FROM payloads WHERE payloads.number = jobs.number),
+                    (SELECT url FROM chunks WHERE chunk = (jobs.number + 1) / 2),
+                    array(SELECT message FROM failures f WHERE f.number = jobs.number
+                          ORDER BY attempt DESC LIMIT $2)
+             FROM jobs WHERE state = 4 ORDER BY number LIMIT $1",
+            &[&i64::from(limit), &MESSAGES],
+        )
+        .await?;
+    let parked = rows.iter().map(|row| {
+        let number = row.get(0);
+        Ok(ParkedJob {
+            number: unsigned(number),
+            task: task(number, row.get(2), row.get(3))?,
+            failures: small(row.get(1)),
+            messages: row.get(4),
+        })
+    });
+    parked.collect()
+}
+
+/// Opens parked jobs again: one or all.
+pub(super) async fn requeue(tx: &mut Transaction, number: Option<u64>) -> Result<u64, StoreError> {
+    let rows = tx
+        .query(
+            "WITH opened AS (
+                 UPDATE jobs SET state = 0, failures = 0, setbacks = 0
+                 WHERE state = 4 AND ($1::bigint IS NULL OR number = $1) RETURNING stage
+             )
+             SELECT stage, count(*) FROM opened GROUP BY stage",
+            &[&number.map(signed)],
+        )
+        .await?;
+    let mut opened = 0;
+    for row in rows {
+        let (stage, jobs) = (row.get(0), row.get::<_, i64>(1));
+        tx.deltas.enter_many(State::Open, stage, jobs);
+        tx.deltas.enter_many(State::Parked, stage, -jobs);
+        opened += unsigned(jobs);
+    }
+    Ok(opened)
+}

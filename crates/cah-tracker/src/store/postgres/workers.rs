@@ -1,0 +1,325 @@
+//! The rows of the connected workers.
+
+use std::collections::HashSet;
+
+use tokio_postgres::Row;
+
+use super::{
+    connection::{Connection, Params, storable, unsigned},
+    deltas::Deltas,
+    leases::{self, Setback},
+    pool::Transaction,
+};
+use crate::{
+    clock::Timestamp,
+    store::{
+        Caller, Moment, NewWorker, Reaped, Role, State, StoreError, WorkerView,
+        presence::{Beat, Known, Presence},
+    },
+    token::TokenHash,
+};
+
+/// Workers that are removed in one transaction.
+const REAPED: usize = 1_000;
+
+/// A worker that wants to join.
+pub(super) struct JoinAsk {
+    pub(super) worker: NewWorker,
+    pub(super) moment: Moment,
+}
+
+/// Joins while the project has so many stages, for these say which ones are the worker's.
+const JOIN: &str = "
+    INSERT INTO workers (token_hash, display_name, nickname, first_stage, last_stage, progress,
+                         first_seen, last_seen, deadline, role)
+    SELECT $1::bytea, $2::text, $3::text, $4::bigint, $5::bigint, $6::text, $7::bigint, $7::bigint,
+           $8::bigint, $9::text
+    WHERE (SELECT count(*) FROM stages) = $10
+    ON CONFLICT (display_name) DO NOTHING RETURNING id";
+
+/// After the rows are locked, so that no lease is missed that was being made until then.
+const LOCK: &str = "SELECT 1 FROM workers WHERE id = ANY ($1) ORDER BY id FOR UPDATE";
+
+const LEAVE: &str = "
+    WITH job AS (
+        UPDATE jobs j SET state = 0, stage = w.first_stage
+        FROM leases l JOIN workers w ON w.id = l.worker
+        WHERE l.worker = ANY ($1) AND j.number = l.number AND j.attempts = l.attempt
+          AND j.state = 1
+        RETURNING j.stage
+    ), ended AS (
+        DELETE FROM leases WHERE worker = ANY ($1)
+    ), departed AS (
+        DELETE FROM workers WHERE id = ANY ($1) RETURNING id
+    )
+    SELECT id, NULL::bigint FROM departed UNION ALL SELECT NULL, stage FROM job";
+
+/// A beat that came late changes nothing; a row that somebody changes at this moment is left to
+/// the next time, so that storing heartbeats is in nobody's way.
+const BEATS: &str = "
+    WITH free AS MATERIALIZED (
+        SELECT w.id, b.last_seen, b.deadline, b.progress
+        FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[])
+             AS b (id, last_seen, deadline, progress)
+        JOIN workers w ON w.id = b.id ORDER BY w.id FOR UPDATE OF w SKIP LOCKED
+    ), stored AS (
+        UPDATE workers w
+        SET last_seen = greatest(w.last_seen, f.last_seen),
+            deadline = greatest(w.deadline, f.deadline),
+            progress = CASE WHEN f.last_seen >= w.last_seen THEN f.progress ELSE w.progress END
+        FROM free f WHERE w.id = f.id RETURNING w.id
+    )
+    SELECT id, true FROM stored
+    UNION ALL SELECT w.id, false FROM workers w WHERE w.id = ANY ($1)";
+
+/// The statements that batches send, to be prepared before.
+pub(super) const STATEMENTS: &[&str] = &[JOIN, LOCK, LEAVE];
+
+/// Takes a worker in and returns its id; `None` where that does not go, or the project has another
+/// number of stages.
+pub(super) async fn join(
+    db: &Connection,
+    ask: &JoinAsk,
+    stages: i64,
+) -> Result<Option<i64>, StoreError> {
+    let JoinAsk { worker, moment } = ask;
+    let Some(span) = worker.role.span(usize::try_from(stages).unwrap_or(0)) else {
+        return Ok(None);
+    };
+    let row = db
+        .query_opt(
+            JOIN,
+            &[
+                &worker.token.as_bytes().as_slice(),
+                &worker.display_name,
+                &worker.nickname,
+                &i64::from(span.first),
+                &i64::from(span.last),
+                &storable(&worker.progress),
+                &moment.now,
+                &moment.until,
+                &worker.role.as_text(),
+                &stages,
+            ],
+        )
+        .await?;
+    Ok(row.map(|row| row.get(0)))
+}
+
+/// Finds out why a worker could not join, brings the number of stages up to date, and takes it in
+/// after all where nothing else was wrong.
+pub(super) async fn join_after_all(
+    db: &Connection,
+    ask: &JoinAsk,
+    stages: &mut i64,
+) -> Result<Result<i64, StoreError>, StoreError> {
+    let row = db
+        .query_one(
+            "SELECT (SELECT count(*) FROM stages),
+                    EXISTS (SELECT 1 FROM workers WHERE display_name = $1)",
+            &[&ask.worker.display_name],
+        )
+        .await?;
+    *stages = row.get(0);
+    if row.get(1) {
+        return Ok(Err(StoreError::NameTaken));
+    }
+    let known = usize::try_from(*stages).unwrap_or(0);
+    if ask.worker.role.span(known).is_none() {
+        return Ok(Err(StoreError::Conflict(
+            "the project has no such stage".into(),
+        )));
+    }
+    let joined = join(db, ask, *stages).await?;
+    Ok(joined.ok_or(StoreError::NameTaken))
+}
+
+/// Removes workers that say goodbye and re-opens what they hold.
+pub(super) async fn leave(
+    db: &Connection,
+    workers: &[i64],
+    deltas: &mut Deltas,
+) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+    if workers.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Sent in this order, both at once.
+    let params: Params<'_> = &[&workers];
+    let (locked, left) = futures::join!(db.query(LOCK, params), db.query(LEAVE, params));
+    locked?;
+    let mut departed = HashSet::new();
+    for row in left? {
+        if let Some(worker) = row.get(0) {
+            deltas.part(worker);
+            departed.insert(worker);
+        }
+        if let Some(stage) = row.get(1) {
+            deltas.leave(State::Leased, stage);
+            deltas.enter(State::Open, stage);
+        }
+    }
+    let answer = |worker| match departed.contains(worker) {
+        true => Ok(()),
+        false => Err(StoreError::UnknownWorker),
+    };
+    Ok(workers.iter().map(answer).collect())
+}
+
+/// Removes some of the workers that were silent until after `late`, as far as is known here and in
+/// the database; what they hold has failed.
+pub(super) async fn reap(
+    tx: &mut Transaction,
+    presence: &Presence,
+    late: Timestamp,
+    max_failures: u32,
+    now: Timestamp,
+) -> Result<(Vec<i64>, Reaped), StoreError> {
+    let rows = tx
+        .query(
+            "SELECT id FROM workers WHERE deadline <= $1 ORDER BY id LIMIT $2
+             FOR UPDATE SKIP LOCKED",
+            &[&late, &(REAPED as i64)],
+        )
+        .await?;
+    let silent = rows.iter().map(|row| row.get(0));
+    let silent: Vec<i64> = silent.filter(|id| !presence.hears(*id, now)).collect();
+    let setback = |worker: &i64| Setback {
+        worker: *worker,
+        number: None,
+        message: "its worker fell silent",
+        max_failures,
+        now,
+    };
+    let setbacks: Vec<Setback<'_>> = silent.iter().map(setback).collect();
+    let mut deltas = std::mem::take(&mut tx.deltas);
+    let jobs = leases::set_back(tx, &setbacks, false, &mut deltas).await?;
+    tx.deltas = deltas;
+    tx.execute("DELETE FROM workers WHERE id = ANY ($1)", &[&silent])
+        .await?;
+    silent.iter().for_each(|worker| tx.deltas.part(*worker));
+    let reaped = Reaped {
+        workers: silent.len() as u64,
+        jobs: jobs.len() as u64,
+    };
+    Ok((silent, reaped))
+}
+
+/// Whether there may be more to reap than was reaped at once.
+pub(super) fn may_be_more(silent: &[i64]) -> bool {
+    silent.len() == REAPED
+}
+
+/// The worker with this token, if it is still expected to call.
+pub(super) async fn find_by_token(
+    db: &Connection,
+    caller: Caller,
+    now: Timestamp,
+) -> Result<Option<Known>, StoreError> {
+    let row = db
+        .query_opt(
+            "SELECT id, role, last_seen, deadline, progress FROM workers
+             WHERE token_hash = $1 AND deadline > $2",
+            &[&caller.token.as_bytes().as_slice(), &now],
+        )
+        .await?;
+    Ok(row.map(|row| known(&row, caller.token)))
+}
+
+fn known(row: &Row, token: TokenHash) -> Known {
+    Known {
+        worker: row.get(0),
+        token,
+        role: role(row, 1),
+        last_seen: row.get(2),
+        deadline: row.get(3),
+        progress: row.get::<_, &str>(4).into(),
+    }
+}
+
+/// What became of heartbeats.
+pub(super) struct Stored {
+    /// Workers that are no longer there.
+    pub(super) gone: Vec<i64>,
+    /// Workers whose rows were in use.
+    pub(super) missed: Vec<i64>,
+}
+
+pub(super) async fn store_beats(db: &Connection, beats: &[Beat]) -> Result<Stored, StoreError> {
+    let ids: Vec<i64> = beats.iter().map(|beat| beat.worker).collect();
+    let last_seen: Vec<i64> = beats.iter().map(|beat| beat.last_seen).collect();
+    let deadlines: Vec<i64> = beats.iter().map(|beat| beat.deadline).collect();
+    let progress = beats.iter().map(|beat| storable(&beat.progress));
+    let progress: Vec<_> = progress.collect();
+    let rows = db
+        .query(BEATS, &[&ids, &last_seen, &deadlines, &progress])
+        .await?;
+    let of = |stored: bool| -> HashSet<i64> {
+        let rows = rows.iter().filter(|row| row.get::<_, bool>(1) == stored);
+        rows.map(|row| row.get(0)).collect()
+    };
+    let (stored, there) = (of(true), of(false));
+    let (missed, gone) = ids
+        .into_iter()
+        .filter(|id| !stored.contains(id))
+        .partition(|id| there.contains(id));
+    Ok(Stored { gone, missed })
+}
+
+pub(super) async fn list(
+    db: &Connection,
+    presence: &Presence,
+    limit: u32,
+) -> Result<Vec<WorkerView>, StoreError> {
+    let rows = db
+        .query(
+            "SELECT w.id, w.display_name, w.role, w.nickname, l.number, w.progress,
+                    w.jobs_completed, w.first_seen, w.last_seen
+             FROM workers w LEFT JOIN leases l ON l.worker = w.id ORDER BY w.id LIMIT $1",
+            &[&i64::from(limit)],
+        )
+        .await?;
+    Ok(rows.iter().map(|row| view(row, presence)).collect())
+}
+
+pub(super) async fn find(
+    db: &Connection,
+    presence: &Presence,
+    role: Role,
+    display_name: &str,
+) -> Result<Option<WorkerView>, StoreError> {
+    let row = db
+        .query_opt(
+            "SELECT w.id, w.display_name, w.role, w.nickname, l.number, w.progress,
+                    w.jobs_completed, w.first_seen, w.last_seen
+             FROM workers w LEFT JOIN leases l ON l.worker = w.id
+             WHERE w.display_name = $1 AND w.role = $2",
+            &[&storable(display_name), &role.as_text()],
+        )
+        .await?;
+    Ok(row.map(|row| view(&row, presence)))
+}
+
+fn view(row: &Row, presence: &Presence) -> WorkerView {
+    let stored = WorkerView {
+        display_name: row.get(1),
+        role: role(row, 2),
+        nickname: row.get(3),
+        number: row.get::<_, Option<i64>>(4).map(unsigned),
+        progress: row.get(5),
+        jobs_completed: unsigned(row.get(6)),
+        first_seen: row.get(7),
+        last_seen: row.get(8),
+    };
+    let mut view = stored.clone();
+    presence.refresh(row.get(0), &mut view);
+    // Another tracker may have heard from it since.
+    match view.last_seen < stored.last_seen {
+        true => stored,
+        false => view,
+    }
+}
+
+fn role(row: &Row, column: usize) -> Role {
+    // Only roles are ever stored.
+    Role::from_text(row.get(column)).unwrap_or(Role::Stage(0))
+}

@@ -1,0 +1,284 @@
+//! What operators do by call.
+
+use std::sync::Arc;
+
+use cah_tracker::{AdminToken, Config, ManualClock};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    app::{Answer, START, TestApp, answer, test_config},
+    recount,
+};
+
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+async fn tracker(config: Config) -> TestApp {
+    let dir = tempfile::tempdir().unwrap();
+    let app = TestApp::open(dir, Arc::new(ManualClock::new(START)), config).await;
+    app.add_wats(0..2).await;
+    app
+}
+
+fn with_token() -> Config {
+    Config {
+        admin_token: Some(AdminToken::new(TOKEN).unwrap()),
+        ..test_config()
+    }
+}
+
+fn request(app: &TestApp, method: Method, path: &str) -> reqwest::RequestBuilder {
+    app.client()
+        .request(method, app.url(path))
+        .bearer_auth(TOKEN)
+}
+
+async fn get(app: &TestApp, path: &str) -> Answer {
+    answer(request(app, Method::GET, path)).await
+}
+
+async fn post(app: &TestApp, path: &str, body: Value) -> Answer {
+    answer(request(app, Method::POST, path).json(&body)).await
+}
+
+const CALLS: &[(&str, &str)] = &[
+    ("GET", "/admin/status"),
+    ("POST", "/admin/init"),
+    ("POST", "/admin/reset-job"),
+    ("POST", "/admin/ban-job"),
+    ("POST", "/admin/requeue"),
+    ("GET", "/admin/banner"),
+    ("POST", "/admin/banner"),
+    ("GET", "/admin/contributors"),
+    ("POST", "/admin/import?format=json"),
+    ("GET", "/admin/export"),
+    ("GET", "/admin/backup"),
+    ("POST", "/admin/restore?replace=true"),
+];
+
+#[tokio::test]
+async fn nobody_is_an_operator_without_the_token() {
+    let (open, closed) = (tracker(with_token()).await, tracker(test_config()).await);
+    for (method, path) in CALLS {
+        let method: Method = method.parse().unwrap();
+        let none = answer(request(&closed, method.clone(), path)).await;
+        let text = "This tracker has no admin token; its operator can give it one.";
+        assert!(none.is(403, text), "{path}: {none:?}");
+        let plain = || open.client().request(method.clone(), open.url(path));
+        for wrong in [
+            plain(),
+            plain().bearer_auth("0123456789abcdef0123456789abcdeF"),
+            plain().bearer_auth(""),
+            plain().basic_auth("admin", Some(TOKEN)),
+            plain().header("authorization", TOKEN),
+            plain().header("authorization", b"Bearer \xff".as_slice()),
+        ] {
+            let refused = answer(wrong).await;
+            assert_eq!(refused.status, 401, "{path}: {refused:?}");
+        }
+    }
+    assert_eq!(open.open_jobs("HYBRID").await, 4);
+}
+
+#[tokio::test]
+async fn an_operator_steers_by_call() {
+    let app = tracker(with_token()).await;
+    let status = get(&app, "/admin/status").await.json();
+    insta::assert_json_snapshot!(status);
+    let worker = app.join("ada", "HYBRID").await;
+    app.new_job(&worker).await.json();
+    app.done(&worker, 7).await;
+    let boards = get(&app, "/admin/contributors").await.json();
+    assert_eq!(
+        boards[1],
+        json!({"stage": "GPU", "contributors": [{"nickname": "ada", "jobs": 1, "pairs": 7}]})
+    );
+    let banned = post(&app, "/admin/ban-job", json!({"number": 2}))
+        .await
+        .json();
+    assert_eq!(banned["state"], "banned");
+    let reset = post(&app, "/admin/reset-job", json!({"number": 1}))
+        .await
+        .json();
+    assert_eq!(reset["state"], "open");
+    assert_eq!(app.get("/data").await.json()["completion_str"], "0 / 3");
+    let none = post(&app, "/admin/reset-job", json!({"number": 9})).await;
+    assert!(none.is(404, "There is no job 9."));
+    let requeued = post(&app, "/admin/requeue", json!({})).await.json();
+    assert_eq!(requeued["requeued"], 0);
+
+    let text = "Down at noon <script>alert(1)</script>";
+    post(&app, "/admin/banner", json!({"text": text}))
+        .await
+        .json();
+    assert_eq!(get(&app, "/admin/banner").await.json()["banner"], text);
+    let page = app.get("/").await.text;
+    assert!(page.contains("Down at noon &#60;script&#62;") && !page.contains("<script>alert"));
+    post(&app, "/admin/banner", json!({"text": ""}))
+        .await
+        .json();
+    assert!(!app.get("/").await.text.contains("Down at noon"));
+    for wrong in [
+        json!({}),
+        json!({"text": 7}),
+        json!({"text": "a\u{0}"}),
+        json!({"text": "x".repeat(1_001)}),
+    ] {
+        assert_eq!(post(&app, "/admin/banner", wrong).await.status, 400);
+    }
+
+    let taken = post(&app, "/admin/init", json!({"stages": ["a", "b"]})).await;
+    assert_eq!(taken.status, 409);
+    assert!(taken.text.starts_with("The project has jobs"), "{taken:?}");
+    for wrong in [
+        json!({}),
+        json!({"stages": []}),
+        json!({"stages": [7]}),
+        json!({"stages": ["a", "A"]}),
+    ] {
+        assert_eq!(post(&app, "/admin/init", wrong).await.status, 400);
+    }
+    recount::check(&app.db());
+}
+
+#[tokio::test]
+async fn lists_are_imported_by_call() {
+    let app = tracker(with_token()).await;
+    let import = |query: &str, body: &str| {
+        let request = request(&app, Method::POST, &format!("/admin/import?{query}"));
+        answer(request.body(body.to_owned()))
+    };
+    let added = import("format=wat-paths&priority=3", "crawl-data/x.warc.wat.gz\n").await;
+    assert_eq!(added.json(), json!({"added": 1, "jobs": 2, "known": 0}));
+    let worker = app.join("ada", "HYBRID").await;
+    let job = app.new_job(&worker).await.json();
+    assert_eq!(
+        job["url"],
+        "https://data.commoncrawl.org/crawl-data/x.warc.wat.gz"
+    );
+    for (query, body, status) in [
+        ("", "x", 400),
+        ("format=csv", "x", 400),
+        ("format=wat-paths&priority=high", "x.wat", 400),
+        ("format=wat-paths&base_url=ftp://x", "x.wat", 400),
+        ("format=wat-paths", "x.wat\nno", 400),
+        ("format=json", "{}", 400),
+        ("format=json&stages=a", "[\"x\"]", 409),
+        ("format=json&stages=CPU,GPU", "[\"x\"]", 409),
+    ] {
+        let refused = import(query, body).await;
+        assert_eq!(refused.status, status, "{query}: {refused:?}");
+    }
+    assert_eq!(get(&app, "/admin/status").await.json()["jobs"], 6);
+    recount::check(&app.db());
+}
+
+#[tokio::test]
+async fn a_project_is_kept_and_restored_by_call() {
+    let app = tracker(with_token()).await;
+    let worker = app.join("ada", "HYBRID").await;
+    app.new_job(&worker).await.json();
+    app.done(&worker, 7).await;
+    let exported = get(&app, "/admin/export?limit=2").await.text;
+    let lines: Vec<Value> = exported
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 2);
+    insta::assert_json_snapshot!(lines[0]);
+    let after = get(&app, "/admin/export?after=3").await.text;
+    assert_eq!(after.lines().count(), 1);
+
+    let backup = request(&app, Method::GET, "/admin/backup")
+        .send()
+        .await
+        .unwrap();
+    let backup = backup.bytes().await.unwrap();
+    app.new_job(&worker).await.json();
+    app.done(&worker, 5).await;
+    let restore = |query: &str, body: Vec<u8>| {
+        let request = request(&app, Method::POST, &format!("/admin/restore{query}"));
+        answer(request.body(body))
+    };
+    let kept = || backup.to_vec();
+    assert_eq!(restore("", kept()).await.status, 409);
+    assert_eq!(restore("?replace=perhaps", kept()).await.status, 400);
+    for cut in [0, 10, backup.len() / 2, backup.len() - 9] {
+        let refused = restore("?replace=true", backup[..cut].to_vec()).await;
+        assert_eq!(refused.status, 409, "{refused:?}");
+    }
+    assert_eq!(app.get("/data").await.json()["total_pairs_scraped"], 12);
+    assert_eq!(restore("?replace=true", kept()).await.json()["closed"], 1);
+    assert_eq!(app.get("/data").await.json()["total_pairs_scraped"], 7);
+    // Its worker is there as it was then.
+    assert_eq!(app.new_job(&worker).await.json()["number"], 2);
+    recount::check(&app.db());
+}
+
+#[tokio::test]
+async fn password_calls_are_answered_where_the_operator_wants_them() {
+    let app = tracker(with_token()).await;
+    let off = app
+        .get(&format!("/admin/set-banner?password={TOKEN}&text=x"))
+        .await;
+    assert!(off.is(403, "Calls with a password are turned off on this tracker."));
+    let app = tracker(Config {
+        password_calls: true,
+        ..with_token()
+    })
+    .await;
+    let banner = async |password: &str, text: &str| {
+        app.get(&format!(
+            "/admin/set-banner?password={password}&text={text}"
+        ))
+        .await
+    };
+    assert_eq!(banner("wrong", "x").await.status, 401);
+    assert_eq!(banner(TOKEN, "Hello").await.status, 200);
+    assert!(app.get("/").await.text.contains("Hello"));
+    assert_eq!(banner(TOKEN, "RESET").await.status, 200);
+    assert!(!app.get("/").await.text.contains("Hello"));
+
+    let call = |path: &'static str, password: &'static str, count: Value| {
+        app.post(path, json!({"password": password, "count": count}))
+    };
+    let banned = call("/admin/ban-shard", TOKEN, json!(3)).await.json();
+    assert_eq!(banned["status"], "success");
+    assert_eq!(app.get("/data").await.json()["completion_str"], "0 / 3");
+    let reset = call("/admin/reset-shard", TOKEN, json!(3)).await.json();
+    assert_eq!(reset["status"], "success");
+    assert_eq!(app.get("/data").await.json()["completion_str"], "0 / 4");
+    let none = call("/admin/reset-shard", TOKEN, json!(9)).await.json();
+    assert_eq!(
+        none,
+        json!({"status": "failed", "detail": "There is no shard 9."})
+    );
+    assert_eq!(
+        call("/admin/ban-shard", "wrong", json!(3)).await.status,
+        401
+    );
+    assert_eq!(
+        call("/admin/ban-shard", TOKEN, json!("x")).await.status,
+        400
+    );
+
+    let done = |password: &str| {
+        let fields = json!({"password": password, "shards": [1, 2], "count": 9, "nickname": "eve"});
+        app.post("/custom/markasdone", fields)
+    };
+    assert_eq!(done("wrong").await.status, 401);
+    assert_eq!(
+        done(TOKEN).await.json(),
+        json!({"status": "success", "completed": 2})
+    );
+    for _ in 0..2 {
+        let closed = done(TOKEN).await.json();
+        assert_eq!(closed, json!({"status": "success", "completed": 2}));
+    }
+    let none = json!({"password": TOKEN, "shards": [9], "count": 9, "nickname": "eve"});
+    let none = app.post("/custom/markasdone", none).await.json();
+    assert_eq!(none["status"], "failed");
+    let data = app.get("/data").await.json();
+    assert_eq!(data["total_pairs_scraped"], 9);
+    recount::check(&app.db());
+}

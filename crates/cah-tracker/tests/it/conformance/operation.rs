@@ -1,0 +1,292 @@
+//! What operators do, and results without leases.
+
+use cah_protocol::WorkerType;
+use cah_tracker::store::{
+    ArchiveError, Completion, HandIn, HandInBy, Kind, Rows, State, Store, StoreError, TABLES,
+};
+use tokio::sync::mpsc;
+
+use super::{NOW, at, claim, hand_over, hybrid, join, pairs};
+
+const WAT: &str = "https://data.example.org/1.warc.wat.gz";
+
+fn by(operator: bool) -> HandInBy {
+    HandInBy {
+        nickname: "eve".into(),
+        operator,
+    }
+}
+
+fn result(number: u64, completion: Completion) -> HandIn {
+    HandIn { number, completion }
+}
+
+pub(super) async fn a_reset_job_was_never_done(store: &dyn Store) {
+    let (cpu, gpu) = (
+        join(store, "c", WorkerType::Cpu).await,
+        join(store, "g", WorkerType::Gpu).await,
+    );
+    claim(store, cpu).await.unwrap();
+    store
+        .complete(cpu, hand_over("tar"), at(NOW))
+        .await
+        .unwrap();
+    claim(store, gpu).await.unwrap();
+    store.complete(gpu, pairs(9), at(NOW)).await.unwrap();
+    assert_eq!(store.counts().await.unwrap().closed, 1);
+
+    store.reset(1).await.unwrap();
+    let counts = store.counts().await.unwrap();
+    assert_eq!((counts.closed, counts.pairs, counts.open_at(0)), (0, 0, 4));
+    for stage in [0, 1] {
+        let jobs: u64 = store.leaderboard(stage, 9).await.unwrap()[0].jobs;
+        assert_eq!(jobs, 0);
+    }
+    let record = &store.records(0, 1).await.unwrap()[0];
+    assert_eq!((record.state, record.stage), (State::Open, 0));
+    // Nothing is thrown away, but it is handed on no longer.
+    assert_eq!(record.completions.len(), 2);
+    assert!(record.completions.iter().all(|done| done.revoked));
+    assert_eq!(claim(store, cpu).await.unwrap().number, 1);
+}
+
+pub(super) async fn whoever_works_on_a_reset_job_loses_it(store: &dyn Store) {
+    let worker = hybrid(store, "a").await;
+    claim(store, worker).await.unwrap();
+    store.reset(1).await.unwrap();
+    let late = store.complete(worker, pairs(9), at(NOW)).await;
+    assert!(matches!(late, Err(StoreError::NoLease)));
+    let counts = store.counts().await.unwrap();
+    assert_eq!((counts.leased(), counts.open_at(0)), (0, 4));
+}
+
+pub(super) async fn a_banned_job_is_out_until_it_is_reset(store: &dyn Store) {
+    let worker = hybrid(store, "a").await;
+    claim(store, worker).await.unwrap();
+    store.complete(worker, pairs(5), at(NOW)).await.unwrap();
+    for _ in 0..2 {
+        store.ban(1).await.unwrap();
+        let counts = store.counts().await.unwrap();
+        assert_eq!((counts.banned, counts.closed, counts.total()), (1, 0, 3));
+        assert_eq!(counts.pairs, 0);
+    }
+    store.ban(2).await.unwrap();
+    assert_eq!(claim(store, worker).await.unwrap().number, 3);
+    store.reset(1).await.unwrap();
+    let counts = store.counts().await.unwrap();
+    assert_eq!((counts.banned, counts.open_at(0)), (1, 2));
+    for number in [0, 5, i64::MAX as u64] {
+        let none = store.ban(number).await;
+        assert!(matches!(none, Err(StoreError::NoSuchJob(n)) if n == number));
+    }
+}
+
+pub(super) async fn a_banner_stays_until_it_is_taken_down(store: &dyn Store) {
+    assert_eq!(store.banner().await.unwrap(), "");
+    for text in ["Back at noon <b>'\"%$1", ""] {
+        store.set_banner(text.into()).await.unwrap();
+        assert_eq!(store.banner().await.unwrap(), text);
+    }
+}
+
+pub(super) async fn whole_wat_files_are_found_and_handed_in(store: &dyn Store) {
+    // One half of the first file is taken: the second file is the first whole one.
+    let worker = hybrid(store, "a").await;
+    claim(store, worker).await.unwrap();
+    let second = "https://data.example.org/2.warc.wat.gz";
+    assert_eq!(store.open_chunk().await.unwrap().as_deref(), Some(second));
+    assert_eq!(store.open_shards(WAT.into()).await.unwrap().len(), 1);
+    assert_eq!(store.open_shards("no such".into()).await.unwrap(), []);
+    let shards = store.open_shards(second.into()).await.unwrap();
+    let numbers: Vec<u64> = shards.iter().map(|shard| shard.number).collect();
+    assert_eq!((numbers, shards[0].url.as_str()), (vec![3, 4], second));
+
+    let results = || {
+        let tar = |number| result(number, hand_over(&format!("tar {number}")));
+        vec![tar(3), tar(4), tar(1), tar(99)]
+    };
+    // Shard 1 is another worker's, and there is no shard 99.
+    assert_eq!(store.hand_in(results(), by(false), NOW).await.unwrap(), 2);
+    let counts = store.counts().await.unwrap();
+    assert_eq!((counts.open_at(0), counts.open_at(1)), (1, 2));
+    // Again, it stands and counts no second time.
+    assert_eq!(store.hand_in(results(), by(false), NOW).await.unwrap(), 2);
+    assert_eq!(store.leaderboard(0, 9).await.unwrap()[0].jobs, 2);
+    // A half is better than nothing.
+    assert_eq!(store.open_chunk().await.unwrap().as_deref(), Some(WAT));
+    let gpu = join(store, "g", WorkerType::Gpu).await;
+    assert_eq!(
+        claim(store, gpu).await.unwrap().input.as_deref(),
+        Some("tar 3")
+    );
+}
+
+pub(super) async fn an_operator_closes_any_job(store: &dyn Store) {
+    let worker = hybrid(store, "a").await;
+    claim(store, worker).await.unwrap();
+    let results = vec![result(1, pairs(7)), result(2, pairs(8))];
+    assert_eq!(store.hand_in(results, by(true), NOW).await.unwrap(), 2);
+    let counts = store.counts().await.unwrap();
+    assert_eq!((counts.closed, counts.pairs, counts.leased()), (2, 15, 0));
+    assert_eq!(store.leaderboard(1, 9).await.unwrap()[0].jobs, 2);
+    let late = store.complete(worker, pairs(7), at(NOW)).await;
+    assert!(matches!(late, Err(StoreError::NoLease)));
+}
+
+pub(super) async fn what_no_job_waits_with_is_finished(store: &dyn Store) {
+    let (cpu, gpu) = (
+        join(store, "c", WorkerType::Cpu).await,
+        join(store, "g", WorkerType::Gpu).await,
+    );
+    for tar in ["tar 1", "tar 2"] {
+        claim(store, cpu).await.unwrap();
+        store.complete(cpu, hand_over(tar), at(NOW)).await.unwrap();
+    }
+    claim(store, gpu).await.unwrap();
+    store.complete(gpu, pairs(1), at(NOW)).await.unwrap();
+    let asked = ["tar 1", "tar 2", "never heard of"].map(str::to_owned);
+    let finished = store.finished(asked.into()).await.unwrap();
+    assert_eq!(finished, ["tar 1", "never heard of"]);
+    assert_eq!(store.finished(Vec::new()).await.unwrap(), [""; 0]);
+}
+
+/// Everything that a store has.
+async fn dump(store: &dyn Store) -> Vec<Rows> {
+    let (send, mut rows) = mpsc::channel(1);
+    let mut all = Vec::new();
+    let listen = async {
+        while let Some(batch) = rows.recv().await {
+            all.push(batch);
+        }
+    };
+    let (dumped, ()) = tokio::join!(store.dump(send), listen);
+    dumped.unwrap();
+    all
+}
+
+/// What was dumped, as text; workers last seen differ by nothing.
+fn text(rows: &[Rows]) -> Vec<String> {
+    let row = |table: usize, row: &Vec<serde_json::Value>| {
+        format!("{} {}", TABLES[table].name, serde_json::json!(row))
+    };
+    let mut text: Vec<String> = rows
+        .iter()
+        .flat_map(|batch| batch.rows.iter().map(|r| row(batch.table, r)))
+        .collect();
+    text.sort();
+    text
+}
+
+async fn load(
+    store: &dyn Store,
+    rows: Vec<Result<Rows, ArchiveError>>,
+    replace: bool,
+) -> Result<(), StoreError> {
+    let (send, receive) = mpsc::channel(rows.len().max(1));
+    for batch in rows {
+        send.send(batch).await.unwrap();
+    }
+    drop(send);
+    store.load(receive, replace).await
+}
+
+pub(super) async fn an_archive_brings_everything_back(store: &dyn Store) {
+    let (a, b) = (hybrid(store, "a").await, hybrid(store, "b").await);
+    claim(store, a).await.unwrap();
+    store.complete(a, pairs(5), at(NOW)).await.unwrap();
+    claim(store, b).await.unwrap();
+    store.record_point(NOW).await.unwrap();
+    store.set_banner("é 'quoted'".into()).await.unwrap();
+    store.flush(NOW).await.unwrap();
+    let kept = dump(store).await;
+    let before = (text(&kept), store.counts().await.unwrap());
+
+    // Time goes on.
+    store.complete(b, pairs(7), at(NOW)).await.unwrap();
+    store.leave(a, at(NOW)).await.unwrap();
+    hybrid(store, "c").await;
+    store.set_banner(String::new()).await.unwrap();
+
+    let rows: Vec<_> = kept.into_iter().map(Ok).collect();
+    let refused = load(store, rows, false).await;
+    assert!(matches!(refused, Err(StoreError::Conflict(_))));
+    assert_eq!(store.counts().await.unwrap().closed, 2);
+
+    let kept = dump(store).await;
+    let later = (text(&kept), store.counts().await.unwrap());
+    assert_ne!(before, later);
+    load(store, kept.into_iter().map(Ok).collect(), true)
+        .await
+        .unwrap();
+    assert_eq!(
+        (text(&dump(store).await), store.counts().await.unwrap()),
+        later
+    );
+    // Numbers that the store draws go on behind those that came.
+    hybrid(store, "d").await;
+    let worker = hybrid(store, "e").await;
+    claim(store, worker).await.unwrap();
+    store.complete(worker, pairs(1), at(NOW)).await.unwrap();
+}
+
+pub(super) async fn an_archive_brings_its_workers_back(store: &dyn Store) {
+    let worker = hybrid(store, "a").await;
+    claim(store, worker).await.unwrap();
+    store.flush(NOW).await.unwrap();
+    let kept = dump(store).await;
+    store.leave(worker, at(NOW)).await.unwrap();
+    load(store, kept.into_iter().map(Ok).collect(), true)
+        .await
+        .unwrap();
+    assert_eq!(store.counts().await.unwrap().workers, 1);
+    store.complete(worker, pairs(5), at(NOW)).await.unwrap();
+    assert_eq!(store.counts().await.unwrap().closed, 1);
+}
+
+pub(super) async fn half_an_archive_changes_nothing(store: &dyn Store) {
+    let worker = hybrid(store, "a").await;
+    claim(store, worker).await.unwrap();
+    store.flush(NOW).await.unwrap();
+    let before = text(&dump(store).await);
+    for upto in [0, 2, 4, TABLES.len() - 1] {
+        let kept = dump(store).await;
+        let rows = kept.into_iter().filter(|batch| batch.table < upto);
+        let mut rows: Vec<_> = rows.map(Ok).collect();
+        rows.push(Err(ArchiveError("it is cut off".into())));
+        let refused = load(store, rows, true).await.unwrap_err();
+        assert!(refused.to_string().contains("cut off"), "{refused}");
+    }
+    // Without its jobs, or with a row that no store has.
+    let jobs = TABLES
+        .iter()
+        .position(|table| table.name == "jobs")
+        .unwrap();
+    let leases = TABLES
+        .iter()
+        .position(|table| table.name == "leases")
+        .unwrap();
+    let kept = dump(store).await;
+    let rows = kept
+        .into_iter()
+        .filter(|b| b.table != jobs && b.table != leases);
+    let refused = load(store, rows.map(Ok).collect(), true).await;
+    assert!(
+        matches!(refused, Err(StoreError::Conflict(_))),
+        "{refused:?}"
+    );
+    let mut kept = dump(store).await;
+    for batch in &mut kept {
+        if batch.table == jobs {
+            batch.rows[0][1] = 77.into();
+        }
+    }
+    let refused = load(store, kept.into_iter().map(Ok).collect(), true).await;
+    assert!(
+        matches!(refused, Err(StoreError::Conflict(_))),
+        "{refused:?}"
+    );
+    assert_eq!(text(&dump(store).await), before);
+    let counts = store.counts().await.unwrap();
+    assert_eq!((counts.kind, counts.leased()), (Some(Kind::Shards), 1));
+    store.complete(worker, pairs(5), at(NOW)).await.unwrap();
+}

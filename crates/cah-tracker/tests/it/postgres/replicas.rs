@@ -1,0 +1,272 @@
+//! Several trackers over one database.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use cah_protocol::WorkerType;
+use cah_tracker::{
+    TokenHash,
+    store::{self, Caller, Claim, Completion, Moment, NewWorker, Order, Store, StoreError},
+};
+use futures::future::join_all;
+
+use super::cluster::Database;
+use crate::recount;
+
+pub(super) const NOW: i64 = 1_000_000;
+const IDLE: i64 = 100;
+
+pub(super) const CLAIM: Claim = Claim {
+    order: Order::Oldest,
+    max_failures: 1_000,
+};
+
+pub(super) fn at(now: i64) -> Moment {
+    Moment {
+        now,
+        until: now + IDLE,
+    }
+}
+
+pub(super) fn caller(name: &str) -> Caller {
+    Caller {
+        token: TokenHash::of(name),
+        role: Some(WorkerType::Hybrid.into()),
+    }
+}
+
+pub(super) async fn join(store: &dyn Store, name: &str) -> Caller {
+    let caller = caller(name);
+    let worker = NewWorker {
+        token: caller.token,
+        role: WorkerType::Hybrid.into(),
+        display_name: name.into(),
+        nickname: format!("nick of {}", name.len()),
+        progress: "Connected".into(),
+    };
+    store.register(worker, at(NOW)).await.unwrap();
+    caller
+}
+
+pub(super) async fn add_chunks(store: &dyn Store, chunks: usize) {
+    let url = |chunk| format!("https://data.example.org/{chunk}.warc.wat.gz");
+    store
+        .add_chunks((0..chunks).map(url).collect(), 0)
+        .await
+        .unwrap();
+}
+
+pub(super) fn one_pair() -> Completion {
+    Completion {
+        pairs: 1,
+        ..Completion::default()
+    }
+}
+
+/// Two trackers over a database with the jobs of so many WAT files.
+async fn two(chunks: usize) -> (Database, Arc<dyn Store>, Arc<dyn Store>) {
+    let database = Database::new().await;
+    let a = store::open(&database.address).await.unwrap();
+    let b = store::open(&database.address).await.unwrap();
+    add_chunks(&*a, chunks).await;
+    a.flush(NOW).await.unwrap();
+    b.flush(NOW).await.unwrap();
+    (database, a, b)
+}
+
+/// Tries for a while: what trackers tell each other takes a moment.
+async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    for _ in 0..100 {
+        if holds().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{what} for too long");
+}
+
+#[tokio::test]
+async fn a_worker_may_call_any_tracker() {
+    let (database, a, b) = two(2).await;
+    let worker = join(&*a, "ada").await;
+    assert_eq!(b.claim(worker, CLAIM, at(NOW)).await.unwrap().number, 1);
+    a.complete(worker, one_pair(), at(NOW)).await.unwrap();
+    // Repeated on the other one, as after an answer that got lost.
+    let again = b.complete(worker, one_pair(), at(NOW)).await.unwrap();
+    assert_eq!(again, store::Accepted::Repeated);
+    assert_eq!(a.claim(worker, CLAIM, at(NOW)).await.unwrap().number, 2);
+    let strange = Caller {
+        role: Some(WorkerType::Gpu.into()),
+        ..worker
+    };
+    let refused = b.beat(strange, None, at(NOW)).await;
+    assert!(matches!(refused, Err(StoreError::UnknownWorker)));
+    for store in [&a, &b] {
+        let counts = store.counts().await.unwrap();
+        assert_eq!((counts.closed, counts.leased(), counts.workers), (1, 1, 1));
+    }
+    recount::check_postgres(&database.address).await;
+}
+
+#[tokio::test]
+async fn who_leaves_one_is_gone_from_all() {
+    let (_database, a, b) = two(1).await;
+    let worker = join(&*a, "ada").await;
+    b.beat(worker, None, at(NOW)).await.unwrap();
+    a.leave(worker, at(NOW)).await.unwrap();
+    eventually("the other tracker knows it", async || {
+        b.beat(worker, None, at(NOW)).await.is_err()
+    })
+    .await;
+    // Whoever was told nothing finds out when it stores what it heard.
+    let late = join(&*a, "bob").await;
+    b.beat(late, None, at(NOW)).await.unwrap();
+    let claimed = b.claim(worker, CLAIM, at(NOW)).await;
+    assert!(matches!(claimed, Err(StoreError::UnknownWorker)));
+}
+
+#[tokio::test]
+async fn each_job_goes_to_one_worker() {
+    let (database, a, b) = two(200).await;
+    let stores = [a, b];
+    let work = (0..40).map(|i| {
+        let (stores, name) = (stores.clone(), format!("worker-{i}"));
+        tokio::spawn(async move {
+            let worker = join(&*stores[i % 2], &name).await;
+            let mut done = Vec::new();
+            for call in i.. {
+                let (claims, completes) = (&stores[call % 2], &stores[call / 2 % 2]);
+                match claims.claim(worker, CLAIM, at(NOW)).await {
+                    Ok(claimed) => done.push(claimed.number),
+                    Err(StoreError::NoOpenJob) => return done,
+                    Err(error) => panic!("{error}"),
+                }
+                completes
+                    .complete(worker, one_pair(), at(NOW))
+                    .await
+                    .unwrap();
+            }
+            done
+        })
+    });
+    let done: Vec<u64> = join_all(work)
+        .await
+        .into_iter()
+        .flat_map(Result::unwrap)
+        .collect();
+    assert_eq!(done.len(), 400);
+    assert_eq!(done.iter().collect::<HashSet<_>>().len(), 400);
+    let counts = stores[0].counts().await.unwrap();
+    assert_eq!((counts.closed, counts.pairs), (400, 400));
+    recount::check_postgres(&database.address).await;
+}
+
+#[tokio::test]
+async fn random_claims_do_not_meet() {
+    let (database, a, b) = two(30).await;
+    let random = Claim {
+        order: Order::Random,
+        ..CLAIM
+    };
+    let names = (0..60).map(|i| format!("worker-{i}"));
+    let workers = join_all(names.map(|name| {
+        let a = &*a;
+        async move { join(a, &name).await }
+    }))
+    .await;
+    let claims = workers.iter().enumerate().map(|(i, worker)| {
+        let store = [&a, &b][i % 2];
+        store.claim(*worker, random, at(NOW))
+    });
+    let numbers = join_all(claims)
+        .await
+        .into_iter()
+        .map(|claimed| claimed.unwrap().number);
+    let numbers: Vec<u64> = numbers.collect();
+    assert_eq!(numbers.iter().collect::<HashSet<_>>().len(), 60);
+    assert!(!numbers.is_sorted());
+    recount::check_postgres(&database.address).await;
+}
+
+#[tokio::test]
+async fn one_tracker_reaps_and_another_takes_over() {
+    let (database, a, b) = two(1).await;
+    let worker = join(&*a, "ada").await;
+    b.claim(worker, CLAIM, at(NOW)).await.unwrap();
+    let late = NOW + IDLE;
+    // The first to ask leads. What the other one heard may not be stored yet.
+    a.reap(NOW, 9).await.unwrap();
+    b.flush(late).await.unwrap();
+    assert_eq!(a.reap(late + 14, 9).await.unwrap().workers, 0);
+    assert_eq!(b.reap(late + 99, 9).await.unwrap().workers, 0);
+    let kill = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'
+                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    database.client().await.batch_execute(kill).await.unwrap();
+    eventually("nobody takes over", async || {
+        let reaped = b.reap(late + 15, 9).await.unwrap();
+        (reaped.workers, reaped.jobs) == (1, 1)
+    })
+    .await;
+    assert!(matches!(
+        a.complete(worker, one_pair(), at(late - 1)).await,
+        Err(StoreError::UnknownWorker)
+    ));
+    recount::check_postgres(&database.address).await;
+}
+
+#[tokio::test]
+async fn what_another_tracker_heard_counts() {
+    let (_database, a, b) = two(1).await;
+    let worker = join(&*a, "ada").await;
+    a.reap(NOW, 9).await.unwrap();
+    b.beat(worker, Some("7 / 9".into()), at(NOW + 50))
+        .await
+        .unwrap();
+    b.flush(NOW + 50).await.unwrap();
+    // This one has not heard from it for a whole idle time, and stores that without harm.
+    assert_eq!(a.reap(NOW + IDLE + 20, 9).await.unwrap().workers, 0);
+    let seen = a.workers(1).await.unwrap();
+    assert_eq!(
+        (seen[0].last_seen, seen[0].progress.as_str()),
+        (NOW + 50, "7 / 9")
+    );
+    a.beat(worker, None, at(NOW + IDLE + 20)).await.unwrap();
+}
+
+#[tokio::test]
+async fn grace_is_for_those_who_could_call_nobody() {
+    let (database, a, b) = two(1).await;
+    let worker = join(&*a, "ada").await;
+    let late = NOW + IDLE;
+    a.flush(late).await.unwrap();
+    // There was a tracker all the time.
+    b.grant_grace(late, late + IDLE).await.unwrap();
+    assert!(b.beat(worker, None, at(late)).await.is_err());
+    drop((a, b));
+    let alone = store::open(&database.address).await.unwrap();
+    alone.grant_grace(late, late + IDLE).await.unwrap();
+    alone.beat(worker, None, at(late)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_restored_project_is_the_same_for_all() {
+    let (_database, a, b) = two(1).await;
+    let stays = join(&*a, "ada").await;
+    let (send, mut rows) = tokio::sync::mpsc::channel(1_000);
+    a.dump(send).await.unwrap();
+    let later = join(&*a, "bob").await;
+    b.beat(later, None, at(NOW)).await.unwrap();
+    let (send, archive) = tokio::sync::mpsc::channel(1_000);
+    while let Some(batch) = rows.recv().await {
+        send.send(Ok(batch)).await.unwrap();
+    }
+    drop(send);
+    a.load(archive, true).await.unwrap();
+    eventually("the other tracker knows whom it should not", async || {
+        b.beat(later, None, at(NOW)).await.is_err()
+    })
+    .await;
+    b.claim(stays, CLAIM, at(NOW)).await.unwrap();
+    // Ids go on after those that came back.
+    join(&*b, "eve").await;
+    b.complete(stays, one_pair(), at(NOW)).await.unwrap();
+}

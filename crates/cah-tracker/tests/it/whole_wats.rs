@@ -1,0 +1,140 @@
+//! Clients that take whole WAT files without a lease, and `isCompleted`.
+
+use serde_json::{Value, json};
+
+use crate::{app::TestApp, recount};
+
+#[tokio::test]
+async fn a_whole_wat_file_goes_its_way() {
+    let app = TestApp::start(2).await;
+    let url = app.get("/custom/get-cpu-wat").await;
+    assert!(url.is(200, "https://data.example.org/00000.warc.wat.gz"));
+    let found = app
+        .post("/custom/lookup-wat", json!({"url": url.text}))
+        .await;
+    assert_eq!(
+        found.json(),
+        json!({"status": "success", "shards": [
+            [1, {"url": url.text, "start_id": "0", "end_id": "1000000", "shard": 0}],
+            [2, {"url": url.text, "start_id": "0", "end_id": "1000000", "shard": 1}],
+        ]})
+    );
+    let done = json!({
+        "shards": [1, 2],
+        "urls": {"1": "http://cpu/1.tar", "2": "http://cpu/2.tar"},
+        "nickname": "ada",
+    });
+    for _ in 0..2 {
+        let answer = app.post("/custom/markasdone-cpu", done.clone()).await;
+        assert_eq!(answer.json(), json!({"status": "success", "completed": 2}));
+    }
+    assert_eq!(
+        (app.open_jobs("CPU").await, app.open_jobs("GPU").await),
+        (2, 2)
+    );
+    let gone = app
+        .post("/custom/lookup-wat", json!({"url": url.text}))
+        .await;
+    assert_eq!(gone.json()["status"], "failed");
+
+    let gpu = app.join("bob", "GPU").await;
+    assert_eq!(app.new_job(&gpu).await.json()["url"], "http://cpu/1.tar");
+    let asked = json!({"addresses": ["http://cpu/1.tar", "http://cpu/2.tar", "http://x/"]});
+    let finished = app.post("/api/isCompleted", asked.clone()).await;
+    assert_eq!(finished.json(), json!(["http://x/"]));
+    app.done(&gpu, 3).await;
+    let finished = app.post("/api/isCompleted", asked).await;
+    assert_eq!(finished.json(), json!(["http://cpu/1.tar", "http://x/"]));
+    recount::check(&app.db());
+}
+
+#[tokio::test]
+async fn who_has_timed_out_hands_nothing_in() {
+    let app = TestApp::start(1).await;
+    let done = |token: &str| {
+        let fields = json!({
+            "shards": [1], "urls": {"1": "postgres"}, "nickname": "ada", "token": token,
+        });
+        app.post("/custom/markasdone-cpu", fields)
+    };
+    assert_eq!(done("no worker's").await.status, 404);
+    let worker = app.join("ada", "CPU").await;
+    assert_eq!(done(&worker.token).await.json()["completed"], 1);
+    assert_eq!(app.get("/data").await.json()["completion_str"], "1 / 2");
+}
+
+#[tokio::test]
+async fn nothing_is_left_to_take() {
+    let app = TestApp::start(0).await;
+    let none = app.get("/custom/get-cpu-wat").await;
+    assert!(none.is(403, "No job is open at the moment. Please try again later."));
+}
+
+#[tokio::test]
+async fn what_makes_no_sense_is_refused() {
+    let app = TestApp::start(1).await;
+    let urls = json!({"1": "u"});
+    let calls: &[(&str, Value)] = &[
+        ("/custom/lookup-wat", json!({})),
+        ("/custom/lookup-wat", json!({"url": 7})),
+        (
+            "/custom/markasdone-cpu",
+            json!({"nickname": "a", "urls": urls}),
+        ),
+        (
+            "/custom/markasdone-cpu",
+            json!({"nickname": "a", "shards": [1]}),
+        ),
+        (
+            "/custom/markasdone-cpu",
+            json!({"nickname": "a", "shards": [1], "urls": []}),
+        ),
+        (
+            "/custom/markasdone-cpu",
+            json!({"nickname": "a", "shards": [2], "urls": urls}),
+        ),
+        (
+            "/custom/markasdone-cpu",
+            json!({"nickname": "a", "shards": [-1], "urls": urls}),
+        ),
+        (
+            "/custom/markasdone-cpu",
+            json!({"nickname": "a", "shards": [], "urls": urls}),
+        ),
+        (
+            "/custom/markasdone-cpu",
+            json!({"nickname": "a", "shards": ["1"], "urls": urls}),
+        ),
+        (
+            "/custom/markasdone-cpu",
+            json!({"nickname": "", "shards": [1], "urls": urls}),
+        ),
+        (
+            "/custom/markasdone-cpu",
+            json!({"nickname": "a\u{0}", "shards": [1], "urls": urls}),
+        ),
+        (
+            "/custom/markasdone-cpu",
+            json!({"nickname": "a", "shards": [1], "urls": {"1": 7}}),
+        ),
+        (
+            "/custom/markasdone-cpu",
+            json!({"nickname": "a", "shards": [1], "urls": {"1": "\u{0}"}}),
+        ),
+        (
+            "/custom/markasdone-cpu",
+            json!({"nickname": "a", "shards": vec![1; 1_001], "urls": urls}),
+        ),
+        ("/api/isCompleted", json!({})),
+        ("/api/isCompleted", json!({"addresses": "x"})),
+        ("/api/isCompleted", json!({"addresses": [7]})),
+        ("/api/isCompleted", json!({"addresses": vec!["x"; 10_001]})),
+    ];
+    for (call, body) in calls {
+        let answer = app.post(call, body.clone()).await;
+        assert_eq!(answer.status, 400, "{call} {body}: {answer:?}");
+        assert!(!answer.text.contains('\n') && answer.text.len() < 200);
+    }
+    assert_eq!(app.open_jobs("HYBRID").await, 2);
+    recount::check(&app.db());
+}
