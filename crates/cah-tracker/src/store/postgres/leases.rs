@@ -73,7 +73,7 @@ macro_rules! claim_with {
                  SELECT number, worker, attempts, at FROM taken
              ), forget AS (
                  UPDATE workers SET settled = NULL, settled_as = NULL
-                 FROM idle WHERE workers.id = idle.id AND settled IS NOT NULL
+                 FROM taken WHERE workers.id = taken.worker AND settled IS NOT NULL
              )
              SELECT caller.id, idle.id IS NULL, taken.number, taken.attempts, taken.stage,
                     (SELECT data FROM payloads WHERE payloads.number = taken.number),

@@ -6,7 +6,7 @@ use std::{
     net::{Ipv4Addr, TcpListener},
     os::unix::{fs::chown, process::CommandExt},
     path::{Path, PathBuf},
-    process::{ChildStdin, Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::{
         OnceLock,
         atomic::{AtomicUsize, Ordering},
@@ -27,9 +27,9 @@ pub(crate) const PASSWORD_IN_URL: &str = "p%40ss%2Fword";
 struct Cluster {
     port: u16,
     databases: AtomicUsize,
-    // The server stops when the other end of the pipe closes, and that is when this program ends,
-    // however it does.
-    _alive: ChildStdin,
+    // The server stops when this end of the pipe to it closes: when this program ends, however it
+    // does.
+    _keeper: Child,
 }
 
 /// Starts the server, waits for the end of its input, stops the server and cleans up.
@@ -141,7 +141,7 @@ fn start(programs: &Path, folder: &Path, owner: Option<(u32, u32)>, setting: &st
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
-    let mut keeper = command(Path::new("/bin/sh"), owner, folder)
+    let keeper = command(Path::new("/bin/sh"), owner, folder)
         .args(["-c", KEEPER, "keeper"])
         .arg(programs)
         .arg(folder)
@@ -151,7 +151,6 @@ fn start(programs: &Path, folder: &Path, owner: Option<(u32, u32)>, setting: &st
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let alive = keeper.stdin.take().unwrap();
     let started = Instant::now();
     while !is_ready(programs, port) {
         let log = || fs::read_to_string(folder.join("log")).unwrap_or_default();
@@ -161,7 +160,7 @@ fn start(programs: &Path, folder: &Path, owner: Option<(u32, u32)>, setting: &st
     Cluster {
         port,
         databases: AtomicUsize::new(0),
-        _alive: alive,
+        _keeper: keeper,
     }
 }
 
