@@ -5,9 +5,10 @@ use std::collections::HashSet;
 use tokio::sync::oneshot;
 
 use super::{
+    claims::{self, ClaimAsk, Claims},
     connection::Connection,
     deltas::Deltas,
-    leases::{self, COMPLETED, ClaimAsk, CompleteAsk, FAILED, FailAsk, Setback, Vain},
+    leases::{self, COMPLETED, CompleteAsk, FAILED, FailAsk, Setback, Vain},
     workers::{self, JoinAsk},
 };
 use crate::store::{
@@ -123,7 +124,7 @@ impl Batch {
             leases::fail(db, &failures, &mut d2),
             workers::leave(db, &leaves, &mut d3),
             futures::future::join_all(joins),
-            leases::claim(db, &claims, &mut d4),
+            claims::claim(db, &claims, &mut d4),
         );
         begun?;
         let mut deltas = d1;
@@ -283,13 +284,13 @@ async fn explain(
 async fn claim_again(
     db: &Connection,
     asks: &[&ClaimAsk],
-    mut claims: leases::Claims,
+    mut made: Claims,
     deltas: &mut Deltas,
 ) -> Result<Vec<Result<Claimed, StoreError>>, StoreError> {
-    if claims.holding.is_empty() {
-        return Ok(claims.answers);
+    if made.holding.is_empty() {
+        return Ok(made.answers);
     }
-    let holding: Vec<&ClaimAsk> = claims.holding.iter().map(|i| asks[*i]).collect();
+    let holding: Vec<&ClaimAsk> = made.holding.iter().map(|i| asks[*i]).collect();
     let setback = |ask: &&ClaimAsk| Setback {
         worker: ask.worker,
         number: None,
@@ -299,9 +300,9 @@ async fn claim_again(
     };
     let setbacks: Vec<Setback<'_>> = holding.iter().map(setback).collect();
     leases::set_back(db, &setbacks, false, deltas).await?;
-    let again = leases::claim(db, &holding, deltas).await?;
-    for (i, answer) in claims.holding.iter().zip(again.answers) {
-        claims.answers[*i] = answer;
+    let again = claims::claim(db, &holding, deltas).await?;
+    for (i, answer) in made.holding.iter().zip(again.answers) {
+        made.answers[*i] = answer;
     }
-    Ok(claims.answers)
+    Ok(made.answers)
 }

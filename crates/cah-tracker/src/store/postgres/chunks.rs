@@ -3,10 +3,10 @@
 use cah_protocol::Shard;
 
 use super::{
+    claims::shard,
     connection::{Connection, check_storable, signed},
     contributors,
     deltas::Credit,
-    leases::shard,
     pool::Transaction,
 };
 use crate::{

@@ -14,7 +14,9 @@ use tokio::{
 
 use super::{
     batch::{Answers, Batch, Call, Change},
-    connection::{Connection, Connector, code, is_passing},
+    claims,
+    connection::{Connection, code, is_passing},
+    connector::Connector,
     leases, workers,
 };
 use crate::store::{StoreError, presence::Presence};
@@ -209,6 +211,7 @@ impl Worker {
             return Ok(db);
         }
         let db = self.connector.connect().await?;
+        db.prepare(claims::STATEMENTS).await?;
         db.prepare(leases::STATEMENTS).await?;
         db.prepare(workers::STATEMENTS).await?;
         Ok(db)

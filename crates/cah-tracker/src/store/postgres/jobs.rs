@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use tokio_postgres::Row;
 
 use super::{
+    claims::task,
     connection::{Connection, signed, small, stage, unsigned},
-    leases::task,
 };
 use crate::store::{CompletionRecord, Counts, JobRecord, Kind, StageCounts, State, StoreError};
 
@@ -50,8 +50,7 @@ pub(super) async fn records(
     after: u64,
     limit: u32,
 ) -> Result<Vec<JobRecord>, StoreError> {
-    // Both at once, of the same jobs where none is added in between; one that is has been accepted
-    // by nobody.
+    // What is accepted between the two reads is told already, the job's new state with it next time.
     let (after, limit) = (signed(after), i64::from(limit));
     let jobs = db
         .query(

@@ -14,7 +14,8 @@ use tokio_postgres::Notification;
 use uuid::Uuid;
 
 use super::{
-    connection::{Connection, Connector},
+    connection::Connection,
+    connector::Connector,
     deltas::{CHANNEL, EVERYBODY},
 };
 use crate::{

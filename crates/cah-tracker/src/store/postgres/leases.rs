@@ -1,4 +1,4 @@
-//! Leases: what many workers ask for at the same time is done in one statement for all of them.
+//! How leases end: what many workers ask for at the same time is one statement for all of them.
 //!
 //! Each statement locks the rows of the workers first, in the order of their ids, so that nothing
 //! happens to a worker while another change about it is under way. A statement that finds nothing
@@ -6,32 +6,20 @@
 
 use std::collections::HashMap;
 
-use cah_protocol::{Piece, Shard};
 use tokio_postgres::Row;
 
 use super::{
-    connection::{Connection, signed, small, unsigned},
+    connection::{Connection, signed},
     deltas::{Credit, Deltas},
 };
 use crate::{
     clock::Timestamp,
-    store::{
-        Accepted, Claim, Claimed, Completion, Failure, Moment, Order, Role, State, StoreError,
-        Task, keys,
-    },
+    store::{Accepted, Completion, Failure, State, StoreError, keys},
 };
 
 pub(super) const COMPLETED: i64 = 1;
 pub(super) const FLAGGED: i64 = 2;
 pub(super) const FAILED: i64 = 3;
-
-/// A claim of one worker.
-pub(super) struct ClaimAsk {
-    pub(super) worker: i64,
-    pub(super) role: Role,
-    pub(super) claim: Claim,
-    pub(super) moment: Moment,
-}
 
 /// What one worker made of its job.
 pub(super) struct CompleteAsk {
@@ -46,92 +34,6 @@ pub(super) struct FailAsk {
     pub(super) failure: Failure,
     pub(super) now: Timestamp,
 }
-
-/// The callers of a claim; those that hold nothing get the jobs that `next` finds.
-macro_rules! claim_with {
-    ($next:literal) => {
-        concat!(
-            "WITH caller AS MATERIALIZED (
-                 SELECT w.id, w.first_stage, a.at, a.turn
-                 FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS a (worker, at, turn)
-                 JOIN workers w ON w.id = a.worker
-                 ORDER BY w.id FOR UPDATE OF w
-             ), idle AS MATERIALIZED (
-                 SELECT id, first_stage AS stage, at,
-                        row_number() OVER (PARTITION BY first_stage ORDER BY turn) AS place
-                 FROM caller
-                 WHERE NOT EXISTS (SELECT 1 FROM leases WHERE leases.worker = caller.id)
-             ), ",
-            $next,
-            ", taken AS (
-                 UPDATE jobs SET state = 1, attempts = attempts + 1
-                 FROM next JOIN idle USING (stage, place)
-                 WHERE jobs.number = next.number
-                 RETURNING jobs.number, jobs.attempts, jobs.stage, idle.id AS worker, idle.at
-             ), lease AS (
-                 INSERT INTO leases (number, worker, attempt, since)
-                 SELECT number, worker, attempts, at FROM taken
-             ), forget AS (
-                 UPDATE workers SET settled = NULL, settled_as = NULL
-                 FROM taken WHERE workers.id = taken.worker AND settled IS NOT NULL
-             )
-             SELECT caller.id, idle.id IS NULL, taken.number, taken.attempts, taken.stage,
-                    (SELECT data FROM payloads WHERE payloads.number = taken.number),
-                    (SELECT url FROM chunks WHERE chunk = (taken.number + 1) / 2),
-                    (SELECT output FROM completions c
-                     WHERE c.number = taken.number AND c.stage = taken.stage - 1 AND revoked = 0
-                     ORDER BY attempt DESC LIMIT 1)
-             FROM caller LEFT JOIN idle ON idle.id = caller.id
-                         LEFT JOIN taken ON taken.worker = caller.id"
-        )
-    };
-}
-
-/// `state = 0` is spelled out so that the partial index applies. Jobs that another tracker is
-/// about to lease are passed over.
-const CLAIM_OLDEST: &str = claim_with!(
-    "next AS MATERIALIZED (
-         SELECT w.stage, j.number,
-                row_number() OVER (PARTITION BY w.stage ORDER BY priority DESC, setbacks, number)
-                AS place
-         FROM (SELECT stage, count(*) AS jobs FROM idle GROUP BY stage) w
-         CROSS JOIN LATERAL (
-             SELECT number, priority, setbacks FROM jobs WHERE state = 0 AND stage = w.stage
-             ORDER BY priority DESC, setbacks, number LIMIT w.jobs FOR UPDATE SKIP LOCKED
-         ) j
-     )"
-);
-
-/// The same for one caller: the first job from a drawn number on, among the first ones' equals.
-const CLAIM_RANDOM: &str = claim_with!(
-    "first AS MATERIALIZED (
-         SELECT i.stage, j.* FROM idle i CROSS JOIN LATERAL (
-             SELECT number, priority, setbacks FROM jobs WHERE state = 0 AND stage = i.stage
-             ORDER BY priority DESC, setbacks, number LIMIT 1
-         ) j
-     ), bound AS MATERIALIZED (
-         SELECT first.*, number + floor($3::float8 * (greatest((SELECT jobs FROM totals), number)
-                                                      - number + 1))::bigint AS drawn
-         FROM first
-     ), drawn AS MATERIALIZED (
-         SELECT b.stage, j.number FROM bound b CROSS JOIN LATERAL (
-             SELECT number FROM jobs
-             WHERE state = 0 AND stage = b.stage AND priority = b.priority
-               AND setbacks = b.setbacks AND number >= b.drawn
-             ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED
-         ) j
-     ), otherwise AS MATERIALIZED (
-         SELECT i.stage, j.number
-         FROM (SELECT stage FROM idle WHERE NOT EXISTS (SELECT 1 FROM drawn)) i
-         CROSS JOIN LATERAL (
-             SELECT number FROM jobs WHERE state = 0 AND stage = i.stage
-             ORDER BY priority DESC, setbacks, number LIMIT 1 FOR UPDATE SKIP LOCKED
-         ) j
-     ), next AS MATERIALIZED (
-         SELECT stage, number, 1::bigint AS place FROM drawn
-         UNION ALL SELECT stage, number, 1::bigint FROM otherwise
-     )"
-);
 
 const COMPLETE: &str = "
     WITH held AS MATERIALIZED (
@@ -209,101 +111,7 @@ const STANDING: &str = "
     FROM workers w LEFT JOIN leases l ON l.worker = w.id WHERE w.id = ANY ($1)";
 
 /// The statements that batches send, to be prepared before.
-pub(super) const STATEMENTS: &[&str] = &[CLAIM_OLDEST, CLAIM_RANDOM, COMPLETE, SET_BACK];
-
-/// What came of the claims in order, and where in this order are those whose worker still holds a
-/// job; nothing has happened for these yet.
-pub(super) struct Claims {
-    pub(super) answers: Vec<Result<Claimed, StoreError>>,
-    pub(super) holding: Vec<usize>,
-}
-
-/// Leases jobs to workers that hold none.
-pub(super) async fn claim(
-    db: &Connection,
-    asks: &[&ClaimAsk],
-    deltas: &mut Deltas,
-) -> Result<Claims, StoreError> {
-    let mut found: HashMap<i64, Row> = HashMap::new();
-    let oldest = asks.iter().filter(|ask| ask.claim.order == Order::Oldest);
-    let random = asks.iter().filter(|ask| ask.claim.order == Order::Random);
-    let oldest: Vec<&ClaimAsk> = oldest.copied().collect();
-    let random = random.map(|ask| claim_random(db, ask));
-    let (oldest, random) =
-        futures::join!(claim_oldest(db, &oldest), futures::future::join_all(random));
-    let rows = random.into_iter().chain([oldest]);
-    for row in rows.collect::<Result<Vec<_>, _>>()?.into_iter().flatten() {
-        found.insert(row.get(0), row);
-    }
-    let mut claims = Claims {
-        answers: Vec::with_capacity(asks.len()),
-        holding: Vec::new(),
-    };
-    for (i, ask) in asks.iter().enumerate() {
-        let row = found.get(&ask.worker);
-        if row.is_some_and(|row| row.get(1)) {
-            claims.holding.push(i);
-        }
-        claims.answers.push(claimed(ask, row, deltas));
-    }
-    Ok(claims)
-}
-
-async fn claim_oldest(db: &Connection, asks: &[&ClaimAsk]) -> Result<Vec<Row>, StoreError> {
-    if asks.is_empty() {
-        return Ok(Vec::new());
-    }
-    let workers: Vec<i64> = asks.iter().map(|ask| ask.worker).collect();
-    let at: Vec<i64> = asks.iter().map(|ask| ask.moment.now).collect();
-    db.query(CLAIM_OLDEST, &[&workers, &at]).await
-}
-
-async fn claim_random(db: &Connection, ask: &ClaimAsk) -> Result<Vec<Row>, StoreError> {
-    let (workers, at) = (vec![ask.worker], vec![ask.moment.now]);
-    let draw: f64 = rand::random();
-    db.query(CLAIM_RANDOM, &[&workers, &at, &draw]).await
-}
-
-fn claimed(ask: &ClaimAsk, row: Option<&Row>, deltas: &mut Deltas) -> Result<Claimed, StoreError> {
-    let row = row.ok_or(StoreError::UnknownWorker)?;
-    let number: i64 = row.get::<_, Option<i64>>(2).ok_or(StoreError::NoOpenJob)?;
-    let stage = row.get(4);
-    deltas.leave(State::Open, stage);
-    deltas.enter(State::Leased, stage);
-    Ok(Claimed {
-        role: ask.role,
-        number: unsigned(number),
-        task: task(number, row.get(5), row.get(6))?,
-        attempt: small(row.get(3)),
-        until: ask.moment.until,
-        input: row.get(7),
-    })
-}
-
-/// What a job is about: its text, or else half of the chunk that its number is of.
-pub(super) fn task(
-    number: i64,
-    data: Option<String>,
-    url: Option<String>,
-) -> Result<Task, StoreError> {
-    match (data, url) {
-        (Some(data), _) => Ok(Task::Data(data)),
-        (None, Some(url)) => Ok(Task::Shard(shard(number, url))),
-        (None, None) => Err(StoreError::unavailable(format!(
-            "nothing is known about job {number}"
-        ))),
-    }
-}
-
-/// The shard with this number, of the file at `url`.
-pub(super) fn shard(number: i64, url: String) -> Shard {
-    let number = unsigned(number);
-    let piece = match number % 2 {
-        1 => Piece::First,
-        _ => Piece::Second,
-    };
-    Shard::of_chunk(number.div_ceil(2), piece, url)
-}
+pub(super) const STATEMENTS: &[&str] = &[COMPLETE, SET_BACK];
 
 /// Accepts results of those workers that hold the job; `None` for the others.
 pub(super) async fn complete(

@@ -10,8 +10,10 @@ mod admin;
 mod archive;
 mod batch;
 mod chunks;
+mod claims;
 mod committer;
 mod connection;
+mod connector;
 mod contributors;
 mod deltas;
 mod flags;
@@ -41,10 +43,12 @@ use super::{
 };
 use crate::clock::Timestamp;
 use batch::Change;
+use claims::ClaimAsk;
 use committer::Committer;
-use connection::{Connector, check_storable, plain, storable};
+use connection::{check_storable, storable};
+use connector::{Connector, plain};
 use leader::Leader;
-use leases::{ClaimAsk, CompleteAsk, FailAsk};
+use leases::{CompleteAsk, FailAsk};
 use pool::{Pool, atomically};
 use workers::JoinAsk;
 

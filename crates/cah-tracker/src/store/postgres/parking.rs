@@ -1,8 +1,8 @@
 //! Jobs that failed so often that a person should look at them.
 
 use super::{
+    claims::task,
     connection::{Connection, signed, small, unsigned},
-    leases::task,
     pool::Transaction,
 };
 use crate::store::{ParkedJob, State, StoreError};

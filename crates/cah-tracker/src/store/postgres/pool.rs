@@ -12,10 +12,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{
-    connection::{Connection, Connector},
-    deltas::Deltas,
-};
+use super::{connection::Connection, connector::Connector, deltas::Deltas};
 use crate::store::StoreError;
 
 /// Connections at the same time.

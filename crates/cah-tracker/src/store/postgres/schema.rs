@@ -2,7 +2,7 @@
 
 use tokio_postgres::Error;
 
-use super::connection::{Connection, plain};
+use super::{connection::Connection, connector::plain};
 use crate::store::TABLES;
 
 /// Every migration there has been, in order. A released one is never changed: a new one is
@@ -64,17 +64,14 @@ async fn migrate(db: &Connection) -> Result<(), String> {
         Ok(()) => bring_forward(db).await,
         Err(error) => Err(error),
     };
-    // What failed is undone when the connection ends, which it does.
-    run(
-        db,
-        if migrated.is_ok() {
-            "COMMIT"
-        } else {
-            "ROLLBACK"
-        },
-    )
-    .await?;
-    migrated
+    match migrated {
+        Ok(()) => run(db, "COMMIT").await,
+        Err(reason) => {
+            // Undone in any case: the connection is given up.
+            let _ = run(db, "ROLLBACK").await;
+            Err(reason)
+        }
+    }
 }
 
 async fn bring_forward(db: &Connection) -> Result<(), String> {

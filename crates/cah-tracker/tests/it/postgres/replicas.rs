@@ -5,7 +5,10 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use cah_protocol::WorkerType;
 use cah_tracker::{
     TokenHash,
-    store::{self, Caller, Claim, Completion, Moment, NewWorker, Order, Store, StoreError},
+    store::{
+        self, Accepted, Caller, Claim, Completion, Failure, Flag, HandIn, HandInBy, Moment,
+        NewWorker, Order, Store, StoreError,
+    },
 };
 use futures::future::join_all;
 
@@ -92,7 +95,7 @@ async fn a_worker_may_call_any_tracker() {
     a.complete(worker, one_pair(), at(NOW)).await.unwrap();
     // Repeated on the other one, as after an answer that got lost.
     let again = b.complete(worker, one_pair(), at(NOW)).await.unwrap();
-    assert_eq!(again, store::Accepted::Repeated);
+    assert_eq!(again, Accepted::Repeated);
     assert_eq!(a.claim(worker, CLAIM, at(NOW)).await.unwrap().number, 2);
     let strange = Caller {
         role: Some(WorkerType::Gpu.into()),
@@ -269,4 +272,85 @@ async fn a_restored_project_is_the_same_for_all() {
     // Ids go on after those that came back.
     join(&*b, "eve").await;
     b.complete(stays, one_pair(), at(NOW)).await.unwrap();
+}
+
+#[tokio::test]
+async fn two_calls_at_once_count_once() {
+    let (database, a, b) = two(50).await;
+    let worker = join(&*a, "ada").await;
+    b.beat(worker, None, at(NOW)).await.unwrap();
+    for _ in 0..20 {
+        let claims = [&a, &b, &a, &b].map(|store| store.claim(worker, CLAIM, at(NOW)));
+        for claimed in join_all(claims).await {
+            claimed.unwrap();
+        }
+        assert_eq!(a.counts().await.unwrap().leased(), 1);
+        let completions = [&a, &b].map(|store| store.complete(worker, one_pair(), at(NOW)));
+        let answers = join_all(completions).await.into_iter().map(Result::unwrap);
+        let counted = answers.filter(|answer| *answer == Accepted::Counted);
+        assert_eq!(counted.count(), 1);
+    }
+    assert_eq!(a.counts().await.unwrap().closed, 20);
+    recount::check_postgres(&database.address).await;
+}
+
+/// One of many who do what they like; returns the answers that nobody should get.
+async fn meddle(stores: [Arc<dyn Store>; 2], who: u64) -> Vec<StoreError> {
+    let name = format!("worker-{who}");
+    let mut worker = join(&*stores[0], &name).await;
+    let mut wrong = Vec::new();
+    for step in 0..60 {
+        let store = &*stores[(step % 2) as usize];
+        let number = (who * 7 + step) % 40 + 1;
+        let flag = Flag {
+            reports: 2,
+            max_failures: 3,
+        };
+        let failure = Failure {
+            number: None,
+            message: "it cannot be read".into(),
+            max_failures: 3,
+        };
+        let hand_in = HandIn {
+            number,
+            completion: one_pair(),
+        };
+        let by = HandInBy {
+            nickname: name.clone(),
+            operator: step % 3 == 0,
+        };
+        let done = match (who + step) % 11 {
+            0..=2 => store.claim(worker, CLAIM, at(NOW)).await.map(drop),
+            3..=4 => store.complete(worker, one_pair(), at(NOW)).await.map(drop),
+            5 => store.flag(worker, flag, at(NOW)).await.map(drop),
+            6 => store.fail(worker, failure, at(NOW)).await.map(drop),
+            7 => store.reset(number).await,
+            8 => store.hand_in(vec![hand_in], by, NOW).await.map(drop),
+            9 => store.requeue(None).await.map(drop),
+            _ => {
+                let left = store.leave(worker, at(NOW)).await.map(drop);
+                worker = join(store, &name).await;
+                left
+            }
+        };
+        match done {
+            Ok(()) | Err(StoreError::NoLease | StoreError::NoOpenJob) => {}
+            Err(error) => wrong.push(error),
+        }
+    }
+    wrong
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn counters_hold_whoever_meddles() {
+    let (database, a, b) = two(20).await;
+    let stores = [a, b];
+    let all = (0..24).map(|who| tokio::spawn(meddle(stores.clone(), who)));
+    let wrong: Vec<StoreError> = join_all(all)
+        .await
+        .into_iter()
+        .flat_map(Result::unwrap)
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+    recount::check_postgres(&database.address).await;
 }
