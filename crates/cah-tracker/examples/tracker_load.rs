@@ -26,6 +26,9 @@ const USAGE: &str = "usage: tracker_load ADDRESS:PORT[,ADDRESS:PORT] cycles CONN
 /// Between two looks at the dashboard while workers are at work.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// Files that a process has open beside its connections.
+const OTHER_FILES: u64 = 500;
+
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 #[tokio::main]
@@ -214,7 +217,8 @@ async fn look(tracker: SocketAddr, until: Instant) -> Result<Times, Failure> {
     Ok(times)
 }
 
-/// So many workers, each heard from once a minute over a connection of its own.
+/// So many workers, each heard from once a minute. Each has a connection of its own, as far as the
+/// system allows so many; beyond that several share one.
 async fn heartbeats(
     tracker: SocketAddr,
     workers: u64,
@@ -222,24 +226,32 @@ async fn heartbeats(
     pid: u32,
 ) -> Result<Value, Failure> {
     let pause = Duration::from_secs(60);
-    let begin = Arc::new(tokio::sync::Barrier::new(workers as usize + 1));
+    let most = rlimit::getrlimit(rlimit::Resource::NOFILE)?.0 - OTHER_FILES;
+    let connections = workers.min(most);
+    let begin = Arc::new(tokio::sync::Barrier::new(connections as usize + 1));
     let beats = Arc::new(AtomicU64::new(0));
     let mut tasks = tokio::task::JoinSet::new();
-    for i in 0..workers {
+    for i in 0..connections {
         // Joining one after the other: this is no test of how many can join at once.
         let mut connection = Connection::open(tracker).await?;
-        let token = connection.join().await?;
+        let mut tokens = Vec::new();
+        for _ in (i..workers).step_by(connections as usize) {
+            tokens.push(connection.join().await?);
+        }
         let (begin, beats) = (Arc::clone(&begin), Arc::clone(&beats));
         tasks.spawn(async move {
             begin.wait().await;
-            sleep(pause.mul_f64(i as f64 / workers as f64)).await;
+            sleep(pause.mul_f64(i as f64 / connections as f64)).await;
             loop {
-                let body = json!({"token": token, "type": "HYBRID", "progress": "12 / 34"});
-                let (status, _) = connection.post("/api/updateProgress", &body).await?;
-                if status != 200 {
-                    return Err::<(), Failure>(format!("a heartbeat was answered {status}").into());
+                for token in &tokens {
+                    let body = json!({"token": token, "type": "HYBRID", "progress": "12 / 34"});
+                    let (status, _) = connection.post("/api/updateProgress", &body).await?;
+                    if status != 200 {
+                        let text = format!("a heartbeat was answered {status}");
+                        return Err::<(), Failure>(text.into());
+                    }
+                    beats.fetch_add(1, Ordering::Relaxed);
                 }
-                beats.fetch_add(1, Ordering::Relaxed);
                 sleep(pause).await;
             }
         });
@@ -254,6 +266,7 @@ async fn heartbeats(
     let used = processor_seconds(pid)? - before;
     Ok(json!({
         "workers": workers,
+        "connections": connections,
         "seconds": elapsed,
         "heartbeats": beats.load(Ordering::Relaxed),
         "share_of_a_core": used / elapsed,

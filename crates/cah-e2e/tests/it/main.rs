@@ -3,6 +3,9 @@
 #![cfg(unix)]
 
 mod bad_input;
+#[path = "../../../cah-tracker/tests/it/postgres/cluster.rs"]
+#[expect(dead_code, reason = "the tracker's own tests use more of it")]
+mod cluster;
 mod crashes;
 mod demo;
 mod faults;

@@ -129,6 +129,21 @@ fn operate(place: &Place, folder: &Path) {
     assert!(said.contains("cannot write into"), "{said}");
 }
 
+/// Whoever reads only the first lines is no reason for an error.
+#[test]
+fn a_reader_may_go_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place(vec!["--store".into(), sqlite(&folder.path().join("t.db"))]);
+    place.run(&["import", "--brace", "{1..3000}", "--stages", "only"]);
+    for command in ["status", "export"] {
+        let mut shell = Command::new("bash");
+        let cah = cah();
+        shell.args(["-c", "set -o pipefail; \"$@\" | head -c 1", "bash"]);
+        shell.arg(cah.get_program()).args(["tracker", command]);
+        succeed(shell.args(&place.0));
+    }
+}
+
 #[test]
 fn commands_work_on_a_store() {
     let folder = tempfile::tempdir().unwrap();

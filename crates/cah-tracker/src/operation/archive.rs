@@ -12,6 +12,7 @@ use serde_json::Value;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
+use super::{WriteError, finished};
 use crate::store::{ArchiveError, Rows, Store, StoreError, TABLES};
 
 /// The name and version in the head of a backup.
@@ -37,18 +38,6 @@ enum Line {
     End { rows: u64 },
 }
 
-/// Why there is no backup.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum BackupError {
-    /// The store refused.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The file cannot be written.
-    #[error("the backup cannot be written: {0}")]
-    Write(#[from] io::Error),
-}
-
 /// Why a backup was not restored. The store is as it was.
 #[derive(Debug, Error)]
 #[error("{0}; nothing was changed")]
@@ -65,16 +54,11 @@ impl RestoreError {
 ///
 /// # Errors
 /// A store that refuses, a place that cannot be written to.
-pub async fn backup(
-    store: &dyn Store,
-    to: impl Write + Send + 'static,
-) -> Result<u64, BackupError> {
+pub async fn backup(store: &dyn Store, to: impl Write + Send + 'static) -> Result<u64, WriteError> {
     let (send, rows) = mpsc::channel(WAITING);
     let writing = tokio::task::spawn_blocking(move || write(rows, to));
     let dumped = store.dump(send).await;
-    let written = writing
-        .await
-        .unwrap_or_else(|failure| std::panic::resume_unwind(failure.into_panic()));
+    let written = finished(writing.await);
     // A full disk ends the dump as well, and says more.
     let rows = written?;
     dumped?;

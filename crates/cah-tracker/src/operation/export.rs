@@ -1,13 +1,18 @@
 //! Every job with all that is known about it, one JSON object a line.
 
-use std::io::Write;
+use std::io::{self, BufWriter, Write};
 
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
-use crate::store::{CompletionRecord, JobRecord, StageCounts, Store, StoreError, Task};
+use super::{WriteError, finished};
+use crate::store::{CompletionRecord, JobRecord, StageCounts, Store, Task};
 
 /// Jobs that are read at a time.
 const BATCH: u32 = 1_000;
+
+/// Batches that wait to be written.
+const WAITING: usize = 4;
 
 /// Writes the jobs after number `after`, at most `limit` of them, and returns how many.
 ///
@@ -16,29 +21,44 @@ const BATCH: u32 = 1_000;
 /// with `stage`, `attempt`, `nickname`, `pairs`, `output`, `at` (Unix seconds) and `revoked`.
 ///
 /// # Errors
-/// Whatever the store says; a place that cannot be written to, as [`StoreError::Unavailable`].
+/// A store that refuses, a place that cannot be written to.
 pub async fn export(
     store: &dyn Store,
-    to: &mut (dyn Write + Send),
+    to: impl Write + Send + 'static,
     mut after: u64,
     limit: u64,
-) -> Result<u64, StoreError> {
+) -> Result<u64, WriteError> {
     let stages = store.counts().await?.stages;
-    let mut written = 0;
-    while written < limit {
-        let most = u32::try_from(limit - written).unwrap_or(BATCH).min(BATCH);
+    let (send, lines) = mpsc::channel(WAITING);
+    let writing = tokio::task::spawn_blocking(move || write(lines, to));
+    let mut exported = 0;
+    while exported < limit {
+        let most = u32::try_from(limit - exported).unwrap_or(BATCH).min(BATCH);
         let records = store.records(after, most).await?;
         let Some(last) = records.last() else {
             break;
         };
         after = last.number;
-        written += records.len() as u64;
+        exported += records.len() as u64;
+        let mut text = String::new();
         for record in records {
-            writeln!(to, "{}", line(record, &stages)).map_err(StoreError::unavailable)?;
+            text += &format!("{}\n", line(record, &stages));
+        }
+        if send.send(text).await.is_err() {
+            break;
         }
     }
-    to.flush().map_err(StoreError::unavailable)?;
-    Ok(written)
+    drop(send);
+    finished(writing.await)?;
+    Ok(exported)
+}
+
+fn write(mut lines: mpsc::Receiver<String>, to: impl Write) -> io::Result<()> {
+    let mut to = BufWriter::new(to);
+    while let Some(text) = lines.blocking_recv() {
+        to.write_all(text.as_bytes())?;
+    }
+    to.flush()
 }
 
 fn line(record: JobRecord, stages: &[StageCounts]) -> Value {

@@ -5,12 +5,34 @@ mod export;
 mod import;
 mod status;
 
-pub use archive::{BackupError, RestoreError, backup, restore};
+pub use archive::{RestoreError, backup, restore};
 pub use export::export;
 pub use import::{Format, ImportError, Imported, import};
 pub use status::{StageStatus, Status, status};
 
+use std::io;
+
+use thiserror::Error;
+use tokio::task::JoinError;
+
 use crate::store::StoreError;
+
+/// Why a project was not written to where it should be.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The place cannot be written to.
+    #[error("it cannot be written: {0}")]
+    Place(#[from] io::Error),
+}
+
+/// The result of work that nobody cancels; a panic in it continues here.
+fn finished<T>(work: Result<T, JoinError>) -> T {
+    work.unwrap_or_else(|failure| std::panic::resume_unwind(failure.into_panic()))
+}
 
 /// The longest name of a stage, in characters.
 const MAX_STAGE_NAME: usize = 64;

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufReader, BufWriter, Seek, Write},
+    io::{self, BufReader, Seek, Write},
 };
 
 use axum::{
@@ -25,7 +25,7 @@ use super::{
     operator::{self, Operator},
 };
 use crate::{
-    operation::{self, BackupError, Format, ImportError, Status},
+    operation::{self, Format, ImportError, Status, WriteError},
     store::{BoardRow, StoreError},
 };
 
@@ -233,21 +233,16 @@ async fn import(
 async fn export(_: Operator, State(app): State<App>, params: Params) -> Result<Response, ApiError> {
     let after = params.count("after")?.unwrap_or_default();
     let limit = params.count("limit")?.unwrap_or(u64::MAX);
-    let mut file = BufWriter::new(temporary()?);
-    operation::export(app.service.store(), &mut file, after, limit).await?;
-    let file = file.into_inner().map_err(|error| no_room(error.error()))?;
+    let file = temporary()?;
+    let copy = file.try_clone().map_err(|error| no_room(&error))?;
+    operation::export(app.service.store(), copy, after, limit).await?;
     send(file, "application/x-ndjson")
 }
 
 async fn backup(_: Operator, State(app): State<App>) -> Result<Response, ApiError> {
     let file = temporary()?;
     let copy = file.try_clone().map_err(|error| no_room(&error))?;
-    operation::backup(app.service.store(), copy)
-        .await
-        .map_err(|error| match error {
-            BackupError::Store(error) => error.into(),
-            BackupError::Write(error) => no_room(&error),
-        })?;
+    operation::backup(app.service.store(), copy).await?;
     send(file, "application/gzip")
 }
 
@@ -319,6 +314,15 @@ fn bad_request(error: StoreError) -> ApiError {
     match error {
         StoreError::Conflict(text) => ApiError::BadRequest(text),
         error => error.into(),
+    }
+}
+
+impl From<WriteError> for ApiError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Store(error) => error.into(),
+            WriteError::Place(error) => no_room(&error),
+        }
     }
 }
 

@@ -395,5 +395,5 @@ async fn a_store_belongs_to_one_process_and_to_this_program() {
         .err()
         .unwrap()
         .to_string();
-    assert_snapshot!(unknown, @"cannot open the store `mysql://host/`: a store is named as sqlite:PATH, for example sqlite:tracker.db");
+    assert_snapshot!(unknown, @"cannot open the store `mysql://host/`: a store is named as sqlite:PATH, for example sqlite:tracker.db, or as postgres://USER:PASSWORD@HOST/DATABASE");
 }

@@ -17,14 +17,14 @@ use std::{
 use cah_protocol::{MAX_RESULT_BYTES, check_result};
 use flate2::read::MultiGzDecoder;
 use thiserror::Error;
-use tokio::{sync::mpsc, task::JoinError};
+use tokio::sync::mpsc;
 
 use self::{
     brace::Braces,
     lines::Lines,
     wat_paths::{Base, MAX_URL},
 };
-use super::check_stages;
+use super::{check_stages, finished};
 use crate::store::{Added, Store, StoreError};
 
 /// Entries in one transaction, and their text at most.
@@ -200,11 +200,6 @@ async fn off_the_runtime<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ImportError> + Send + 'static,
 ) -> Result<T, ImportError> {
     finished(tokio::task::spawn_blocking(work).await)
-}
-
-/// The result of work that nobody cancels; a panic in it continues here.
-fn finished<T>(work: Result<T, JoinError>) -> T {
-    work.unwrap_or_else(|failure| std::panic::resume_unwind(failure.into_panic()))
 }
 
 /// Enough of a line to recognise it.

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
-        OnceLock,
+        Mutex, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     thread::sleep,
@@ -23,32 +23,52 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) const PASSWORD: &str = "p@ss/word";
 pub(crate) const PASSWORD_IN_URL: &str = "p%40ss%2Fword";
 
-/// The server, and what keeps it running.
-struct Cluster {
+/// A server, and what keeps it running.
+pub(crate) struct Server {
+    programs: PathBuf,
+    folder: PathBuf,
     port: u16,
     databases: AtomicUsize,
     // The server stops when this end of the pipe to it closes: when this program ends, however it
     // does.
-    _keeper: Child,
+    keeper: Mutex<Child>,
 }
 
-/// Starts the server, waits for the end of its input, stops the server and cleans up.
+/// Starts the server, and does as it is told on its input: a line has a limit for the length of
+/// files, in blocks of 512 bytes, with which the server is started anew after a crash. At the end
+/// of its input it stops the server and cleans up.
 const KEEPER: &str = r#"
-    "$1/postgres" -D "$2/data" -p "$3" -k "$2" -c listen_addresses=127.0.0.1 \
-        -c max_connections=300 -c shared_buffers=64MB -c "$4" >"$2/log" 2>&1 &
-    cat >/dev/null
+    trap '' XFSZ
+    serve() {
+        (ulimit -f "$limit"
+         exec "$programs/postgres" -D "$folder/data" -p "$port" -k "$folder" \
+            -c listen_addresses=127.0.0.1 -c max_connections=300 -c shared_buffers=64MB \
+            -c "$setting" >>"$folder/log" 2>&1) &
+    }
+    programs=$1 folder=$2 port=$3 setting=$4 limit=unlimited
+    serve
+    while read -r limit; do
+        kill -QUIT $!
+        wait $!
+        serve
+    done
     kill -QUIT $!
     wait $!
-    rm -rf "$2"
+    rm -rf "$folder"
 "#;
 
-fn cluster() -> &'static Cluster {
-    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-    CLUSTER.get_or_init(|| Cluster::new("fsync=on"))
+fn shared() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(Server::start)
 }
 
-impl Cluster {
-    fn new(setting: &str) -> Self {
+impl Server {
+    /// Starts a server that belongs to one test.
+    pub(crate) fn start() -> Self {
+        Self::with("fsync=on")
+    }
+
+    fn with(setting: &str) -> Self {
         let programs = programs();
         let folder = tempfile::Builder::new()
             .prefix("cah-postgres-")
@@ -60,14 +80,67 @@ impl Cluster {
             chown(&folder, Some(user), Some(group)).unwrap();
         }
         make(&programs, &folder, owner);
-        start(&programs, &folder, owner, setting)
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let keeper = command(Path::new("/bin/sh"), owner, &folder)
+            .args(["-c", KEEPER, "keeper"])
+            .args([&programs, &folder])
+            .args([&port.to_string(), setting])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let server = Self {
+            programs,
+            folder,
+            port,
+            databases: AtomicUsize::new(0),
+            keeper: Mutex::new(keeper),
+        };
+        server.wait_for("");
+        server
+    }
+
+    /// Where a store finds it.
+    pub(crate) fn address(&self) -> String {
+        address(self.port, "postgres")
+    }
+
+    /// Ends the server as a crash does, and starts it again; no file may grow beyond so many
+    /// kilobytes then, which it meets as it meets a full disk.
+    pub(crate) fn crash_and_restart(&self, longest_file: Option<u64>) {
+        let before = self.process();
+        let limit =
+            longest_file.map_or("unlimited".into(), |kilobytes| (2 * kilobytes).to_string());
+        let mut keeper = self.keeper.lock().unwrap();
+        writeln!(keeper.stdin.as_mut().unwrap(), "{limit}").unwrap();
+        self.wait_for(&before);
+    }
+
+    /// The number of its process; empty where there is none.
+    fn process(&self) -> String {
+        let file = fs::read_to_string(self.folder.join("data/postmaster.pid"));
+        let file = file.unwrap_or_default();
+        file.lines().next().unwrap_or_default().to_owned()
+    }
+
+    /// Waits until another process than `before` takes connections.
+    fn wait_for(&self, before: &str) {
+        let started = Instant::now();
+        while self.process() == before || !is_ready(&self.programs, self.port) {
+            let log = || fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+            assert!(started.elapsed() < PATIENCE, "{}", log());
+            sleep(Duration::from_millis(50));
+        }
     }
 }
 
 /// A server that does not write to its disk what it acknowledges, for as long as the guard lives.
 pub(crate) fn careless() -> (String, impl Sized) {
-    let cluster = Cluster::new("fsync=off");
-    (address(cluster.port, "postgres"), cluster)
+    let server = Server::with("fsync=off");
+    (server.address(), server)
 }
 
 /// The folder of PostgreSQL's programs. Debian keeps them off the search path.
@@ -137,33 +210,6 @@ fn make(programs: &Path, folder: &Path, owner: Option<(u32, u32)>) {
     );
 }
 
-fn start(programs: &Path, folder: &Path, owner: Option<(u32, u32)>, setting: &str) -> Cluster {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
-    let keeper = command(Path::new("/bin/sh"), owner, folder)
-        .args(["-c", KEEPER, "keeper"])
-        .arg(programs)
-        .arg(folder)
-        .args([&port.to_string(), setting])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let started = Instant::now();
-    while !is_ready(programs, port) {
-        let log = || fs::read_to_string(folder.join("log")).unwrap_or_default();
-        assert!(started.elapsed() < PATIENCE, "{}", log());
-        sleep(Duration::from_millis(50));
-    }
-    Cluster {
-        port,
-        databases: AtomicUsize::new(0),
-        _keeper: keeper,
-    }
-}
-
 fn is_ready(programs: &Path, port: u16) -> bool {
     Command::new(programs.join("pg_isready"))
         .args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()])
@@ -174,7 +220,7 @@ fn is_ready(programs: &Path, port: u16) -> bool {
 
 /// The port that the server listens on.
 pub(crate) fn port() -> u16 {
-    cluster().port
+    shared().port
 }
 
 /// A database of a test's own.
@@ -186,7 +232,7 @@ pub(crate) struct Database {
 
 impl Database {
     pub(crate) async fn new() -> Self {
-        let number = cluster().databases.fetch_add(1, Ordering::Relaxed);
+        let number = shared().databases.fetch_add(1, Ordering::Relaxed);
         let name = format!("test_{number}");
         let admin = connect(&address_of("postgres")).await;
         let create = format!("CREATE DATABASE {name}");

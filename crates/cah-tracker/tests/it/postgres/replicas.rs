@@ -311,14 +311,16 @@ async fn meddle(stores: [Arc<dyn Store>; 2], who: u64) -> Vec<StoreError> {
             message: "it cannot be read".into(),
             max_failures: 3,
         };
-        let hand_in = HandIn {
-            number,
-            completion: one_pair(),
-        };
         let by = HandInBy {
             nickname: name.clone(),
             operator: step % 3 == 0,
         };
+        // What does not close a job brings no pairs.
+        let completion = match by.operator {
+            true => one_pair(),
+            false => Completion::default(),
+        };
+        let hand_in = HandIn { number, completion };
         let done = match (who + step) % 11 {
             0..=2 => store.claim(worker, CLAIM, at(NOW)).await.map(drop),
             3..=4 => store.complete(worker, one_pair(), at(NOW)).await.map(drop),
@@ -329,7 +331,7 @@ async fn meddle(stores: [Arc<dyn Store>; 2], who: u64) -> Vec<StoreError> {
             9 => store.requeue(None).await.map(drop),
             _ => {
                 let left = store.leave(worker, at(NOW)).await.map(drop);
-                worker = join(store, &name).await;
+                worker = join(store, &format!("{name}-{step}")).await;
                 left
             }
         };

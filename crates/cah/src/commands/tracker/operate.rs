@@ -69,17 +69,18 @@ pub(super) async fn status(args: StatusArgs) -> Result<()> {
     let status = project.status().await;
     project.close().await;
     let status = status?;
-    match args.json {
-        true => println!("{}", serde_json::to_string_pretty(&status)?),
-        false => print_status(&status),
-    }
-    Ok(())
+    print(&match args.json {
+        true => serde_json::to_string_pretty(&status)?,
+        false => status_table(&status),
+    })
 }
 
-fn print_status(status: &Status) {
+fn status_table(status: &Status) -> String {
+    let mut lines = Vec::new();
+    let mut line = |name: &str, number: u64| {
+        lines.push(format!("{name:<20} {:>14}", HumanCount(number).to_string()));
+    };
     let total = status.jobs - status.banned;
-    let line =
-        |name: &str, number: u64| println!("{name:<20} {:>14}", HumanCount(number).to_string());
     line("jobs", total);
     line("closed", status.closed);
     for stage in &status.stages {
@@ -91,8 +92,27 @@ fn print_status(status: &Status) {
     line("pairs", status.pairs);
     line("workers", status.workers);
     if !status.banner.is_empty() {
-        println!("{:<20} {}", "banner", status.banner);
+        lines.push(format!("{:<20} {}", "banner", status.banner));
     }
+    lines.join("\n")
+}
+
+/// Prints a text of many lines. Whoever reads only the first ones has read enough.
+fn print(text: &str) -> Result<()> {
+    enough(writeln!(io::stdout(), "{text}").map_err(Into::into))
+}
+
+/// No error where standard output was closed by its reader.
+fn enough(written: Result<()>) -> Result<()> {
+    match written {
+        Err(error) if error.chain().any(is_closed) => Ok(()),
+        written => written,
+    }
+}
+
+fn is_closed(error: &(dyn std::error::Error + 'static)) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// List who did how much, stage by stage
@@ -129,26 +149,26 @@ pub(super) async fn contributors(args: ContributorsArgs) -> Result<()> {
     let boards = boards(&project, args.limit).await;
     project.close().await;
     let boards = boards?;
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&boards)?);
-        return Ok(());
-    }
+    print(&match args.json {
+        true => serde_json::to_string_pretty(&boards)?,
+        false => boards_table(boards),
+    })
+}
+
+fn boards_table(boards: Vec<Board>) -> String {
+    let mut lines = Vec::new();
     for board in boards {
-        println!("{}", board.stage);
-        for Contributor {
-            nickname,
-            jobs,
-            pairs,
-        } in board.contributors
-        {
-            println!(
-                "{:>12} jobs {:>16} pairs  {nickname}",
-                HumanCount(jobs).to_string(),
-                HumanCount(pairs).to_string()
-            );
-        }
+        lines.push(board.stage);
+        lines.extend(board.contributors.into_iter().map(|contributor| {
+            format!(
+                "{:>12} jobs {:>16} pairs  {}",
+                HumanCount(contributor.jobs).to_string(),
+                HumanCount(contributor.pairs).to_string(),
+                contributor.nickname
+            )
+        }));
     }
-    Ok(())
+    lines.join("\n")
 }
 
 async fn boards(project: &Project, limit: u32) -> Result<Vec<Board>> {
@@ -340,13 +360,14 @@ pub(super) async fn export(args: ExportArgs) -> Result<()> {
     let project = args.place.open().await?;
     let exported = match &args.out {
         Some(path) => {
-            let mut file = Whole::create(path)?;
-            match export_to(&project, &mut file.writer, args.after, limit).await {
+            let file = Whole::create(path)?;
+            let copy = file.writer.get_ref().as_file().try_clone()?;
+            match export_to(&project, copy, args.after, limit).await {
                 Ok(()) => file.keep(),
                 Err(error) => Err(error),
             }
         }
-        None => export_to(&project, &mut io::stdout(), args.after, limit).await,
+        None => enough(export_to(&project, io::stdout(), args.after, limit).await),
     };
     project.close().await;
     exported
@@ -354,7 +375,7 @@ pub(super) async fn export(args: ExportArgs) -> Result<()> {
 
 async fn export_to(
     project: &Project,
-    to: &mut (impl Write + Send),
+    mut to: impl Write + Send + 'static,
     after: u64,
     limit: u64,
 ) -> Result<()> {

@@ -13,6 +13,9 @@ use tokio::net::TcpListener;
 use super::place::{TOKEN_VARIABLE, admin_token};
 use crate::stopping;
 
+/// The longest time between two looks for workers that fell silent.
+const LONGEST_REAPER_INTERVAL: Duration = Duration::from_secs(30);
+
 /// Serve jobs to workers, and the dashboard to everybody
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -87,9 +90,12 @@ pub(super) async fn run(args: Args) -> Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}; is the port taken?", args.listen))?;
     let store = store::open(&args.store).await?;
+    let idle_timeout = Duration::from_secs(args.idle_timeout);
     let config = Config {
         project: args.project,
-        idle_timeout: Duration::from_secs(args.idle_timeout),
+        idle_timeout,
+        // Who is silent for so long is found out soon after.
+        reaper_interval: (idle_timeout / 4).clamp(Duration::from_secs(1), LONGEST_REAPER_INTERVAL),
         max_failures: args.max_failures,
         flag_reports: args.flag_reports,
         claim_order: args.claim_order.into(),
