@@ -1,5 +1,7 @@
 //! Whole WAT files, as the clients take them that do both shards of one without a lease.
 
+use std::collections::BTreeSet;
+
 use axum::{
     Json, Router,
     extract::State,
@@ -15,7 +17,7 @@ use super::{
     extract::{Fields, missing},
     operator,
 };
-use crate::store::{Completion, HandIn, HandInBy};
+use crate::store::{Completion, HandIn, HandInBy, Kind};
 
 /// The most shards that one call may hand in.
 const MAX_SHARDS: usize = 1_000;
@@ -29,6 +31,9 @@ pub(super) fn routes() -> Router<App> {
 }
 
 async fn get_cpu_wat(State(app): State<App>) -> Result<String, ApiError> {
+    if app.service.counts().await?.kind == Some(Kind::Data) {
+        return Err(ApiError::NoOpenJob);
+    }
     let _turn = app.slow_reads.acquire().await;
     let url = app.service.store().open_chunk().await?;
     url.ok_or(ApiError::NoOpenJob)
@@ -126,12 +131,13 @@ fn share(count: u64, numbers: &[u64]) -> Vec<HandIn> {
         .collect()
 }
 
+/// The job numbers of a call, each once.
 fn shards(fields: &Fields) -> Result<Vec<u64>, ApiError> {
     let shards = fields.list("shards")?;
     let number = |value: &Value| value.as_u64().filter(|number| *number <= i64::MAX as u64);
-    let numbers: Option<Vec<u64>> = shards.iter().map(number).collect();
+    let numbers: Option<BTreeSet<u64>> = shards.iter().map(number).collect();
     match numbers {
-        Some(numbers) if (1..=MAX_SHARDS).contains(&numbers.len()) => Ok(numbers),
+        Some(numbers) if (1..=MAX_SHARDS).contains(&shards.len()) => Ok(Vec::from_iter(numbers)),
         _ => Err(ApiError::BadRequest(format!(
             "`shards` must be a list of 1 to {MAX_SHARDS} job numbers."
         ))),

@@ -280,3 +280,11 @@ pub async fn open(address: &str) -> Result<Arc<dyn Store>, StoreError> {
             .into(),
     })
 }
+
+/// What shows whether a released migration was changed.
+#[cfg(test)]
+fn digests(migrations: &[&str]) -> Vec<String> {
+    use sha2::{Digest, Sha256};
+    let digest = |sql: &&str| data_encoding::HEXLOWER.encode(&Sha256::digest(sql)[..8]);
+    migrations.iter().map(digest).collect()
+}

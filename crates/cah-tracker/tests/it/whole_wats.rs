@@ -71,6 +71,27 @@ async fn nothing_is_left_to_take() {
 }
 
 #[tokio::test]
+async fn a_project_of_other_jobs_has_no_wat_files() {
+    let app = TestApp::start(0).await;
+    app.store
+        .add_payloads(vec!["a".into(), "b".into()], 0)
+        .await
+        .unwrap();
+    assert_eq!(app.get("/custom/get-cpu-wat").await.status, 403);
+    let found = app.post("/custom/lookup-wat", json!({"url": "a"})).await;
+    assert_eq!(found.json()["status"], "failed");
+}
+
+#[tokio::test]
+async fn a_shard_that_is_named_twice_counts_once() {
+    let app = TestApp::start(1).await;
+    let done = json!({"shards": [1, 1], "urls": {"1": "http://cpu/1.tar"}, "nickname": "ada"});
+    let answer = app.post("/custom/markasdone-cpu", done).await;
+    assert_eq!(answer.json()["completed"], 1);
+    recount::check(&app.db());
+}
+
+#[tokio::test]
 async fn what_makes_no_sense_is_refused() {
     let app = TestApp::start(1).await;
     let urls = json!({"1": "u"});

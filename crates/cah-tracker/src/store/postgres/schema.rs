@@ -159,20 +159,10 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sha2::{Digest, Sha256};
 
     #[test]
     fn released_migrations_are_never_changed() {
-        let digests: Vec<String> = MIGRATIONS
-            .iter()
-            .map(|sql| {
-                Sha256::digest(sql)
-                    .iter()
-                    .take(8)
-                    .map(|b| format!("{b:02x}"))
-                    .collect()
-            })
-            .collect();
+        let digests = crate::store::digests(MIGRATIONS);
         insta::assert_debug_snapshot!(digests);
     }
 

@@ -82,13 +82,13 @@ impl SqliteStore {
         caller: Caller,
         moment: Moment,
         doing: &'static str,
-        change: impl FnOnce(&Connection, i64, Role) -> Result<T, StoreError> + Send + 'static,
+        change: impl FnOnce(&Connection, i64) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (worker, role) = self.presence.touch(caller, moment, None)?;
+        let (worker, _) = self.presence.touch(caller, moment, None)?;
         let presence = Arc::clone(&self.presence);
         self.writer
             .call(
-                move |db| change(db, worker, role),
+                move |db| change(db, worker),
                 move |_| presence.note(worker, doing),
             )
             .await
@@ -121,11 +121,17 @@ impl Jobs for SqliteStore {
         claim: Claim,
         moment: Moment,
     ) -> Result<Claimed, StoreError> {
-        self.write_for(caller, moment, "Received a job", move |db, worker, role| {
-            leases::claim(db, worker, role, claim, moment)
-        })
-        .await?
-        .ok_or(StoreError::NoOpenJob)
+        let (worker, role) = self.presence.touch(caller, moment, None)?;
+        let presence = Arc::clone(&self.presence);
+        let claimed = self.writer.call(
+            move |db| leases::claim(db, worker, role, claim, moment),
+            move |claimed| {
+                if claimed.is_some() {
+                    presence.note(worker, "Received a job");
+                }
+            },
+        );
+        claimed.await?.ok_or(StoreError::NoOpenJob)
     }
 
     async fn complete(
@@ -134,7 +140,7 @@ impl Jobs for SqliteStore {
         completion: Completion,
         moment: Moment,
     ) -> Result<Accepted, StoreError> {
-        self.write_for(caller, moment, "Completed a job", move |db, worker, _| {
+        self.write_for(caller, moment, "Completed a job", move |db, worker| {
             leases::complete(db, worker, &completion, moment.now)
         })
         .await
@@ -146,7 +152,7 @@ impl Jobs for SqliteStore {
         flag: Flag,
         moment: Moment,
     ) -> Result<Accepted, StoreError> {
-        self.write_for(caller, moment, "Flagged a job", move |db, worker, _| {
+        self.write_for(caller, moment, "Flagged a job", move |db, worker| {
             leases::flag(db, worker, flag, moment.now)
         })
         .await
@@ -162,7 +168,7 @@ impl Jobs for SqliteStore {
             caller,
             moment,
             "Gave a job back that it cannot do",
-            move |db, worker, _| leases::fail(db, worker, &failure, moment.now),
+            move |db, worker| leases::fail(db, worker, &failure, moment.now),
         )
         .await
     }

@@ -295,6 +295,19 @@ pub(super) async fn chunks_are_added_once_and_numbered_on(store: &dyn Store) {
     );
 }
 
+pub(super) async fn a_worker_without_a_job_has_received_none(store: &dyn Store) {
+    let gpu = join(store, "g", WorkerType::Gpu).await;
+    assert!(claim(store, gpu).await.is_err());
+    let view = store.workers(1).await.unwrap().remove(0);
+    assert_eq!(view.progress, "Connected");
+    let worker = hybrid(store, "h").await;
+    claim(store, worker).await.unwrap();
+    assert_eq!(
+        store.workers(2).await.unwrap()[1].progress,
+        "Received a job"
+    );
+}
+
 pub(super) async fn counters_follow_every_change(store: &dyn Store) {
     let counted = async || {
         let counts = store.counts().await.unwrap();

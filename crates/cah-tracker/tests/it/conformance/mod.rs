@@ -128,6 +128,7 @@ macro_rules! all_cases {
                 a_repeated_failure_counts_nothing,
                 a_hand_over_may_close,
                 chunks_are_added_once_and_numbered_on,
+                a_worker_without_a_job_has_received_none,
                 counters_follow_every_change,
                 silence_and_asking_anew_are_failures,
             ]
