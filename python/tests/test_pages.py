@@ -83,10 +83,27 @@ def test_hostile_nicknames_are_text(browser, tracker):
     assert problems == []
 
 
+def test_a_worker_has_a_page_that_the_first_one_leads_to(browser, tracker):
+    page, problems = opened(browser, tracker)
+    page.click("table.workers td.name a >> nth=0")
+    page.wait_for_url("**/worker/hybrid/*")
+    assert HOSTILE in page.inner_text("body")
+    assert page.title() != "owned" and problems == []
+
+
+def test_the_install_page_names_this_tracker(browser, tracker):
+    page, problems = opened(browser, tracker)
+    page.click("nav a:has-text('Take part')")
+    page.wait_for_url("**/install")
+    assert f"cah worker --tracker {tracker}" in page.inner_text("pre >> nth=0")
+    assert problems == []
+
+
+@pytest.mark.parametrize("path", ["", "/leaderboard", "/install"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_phone_in_light_and_dark(browser, tracker, scheme):
+def test_it_fits_a_phone_in_light_and_dark(browser, tracker, scheme, path):
     page, problems = opened(
-        browser, tracker, viewport={"width": 375, "height": 720}, color_scheme=scheme
+        browser, tracker + path, viewport={"width": 375, "height": 720}, color_scheme=scheme
     )
     overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     assert overflow <= 0
