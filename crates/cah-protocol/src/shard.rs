@@ -80,6 +80,20 @@ impl Shard {
         }
     }
 
+    /// The shard with this job number, from 1, of the WAT file at `url`.
+    pub fn numbered(number: u64, url: impl Into<String>) -> Self {
+        let piece = match number % 2 {
+            1 => Piece::First,
+            _ => Piece::Second,
+        };
+        Self::of_chunk(Self::chunk_of(number), piece, url)
+    }
+
+    /// The chunk, from 1, that the shard with this job number is half of.
+    pub fn chunk_of(number: u64) -> u64 {
+        number.div_ceil(2)
+    }
+
     /// Whether the job has a number and its ids are a chunk's: 10⁶ of them, all within an int64 as
     /// the dataset's columns are.
     pub(crate) fn is_numbered_as_a_chunk(&self) -> bool {
@@ -114,7 +128,7 @@ mod tests {
     proptest! {
         #[test]
         fn sample_ids_of_different_shards_differ(a in 1u64..1000, b in 1u64..1000, i in 0..IDS_PER_SHARD, j in 0..IDS_PER_SHARD) {
-            let shard = |n: u64| Shard::of_chunk(n.div_ceil(2), if n % 2 == 1 { Piece::First } else { Piece::Second }, "u");
+            let shard = |n: u64| Shard::numbered(n, "u");
             prop_assert_eq!(shard(a).number, a);
             prop_assert_eq!(shard(a).sample_id(i) == shard(b).sample_id(j), (a, i) == (b, j));
         }

@@ -2,15 +2,16 @@
 
 use std::fmt;
 
-use sha2::{Digest, Sha256};
 use thiserror::Error;
+
+use crate::token::TokenHash;
 
 /// Shortest token: one that is shorter can be guessed.
 const MIN_BYTES: usize = 16;
 
 /// A secret that opens the admin calls. Only its hash is kept.
 #[derive(Clone)]
-pub struct AdminToken([u8; 32]);
+pub struct AdminToken(TokenHash);
 
 /// A token that protects nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -28,7 +29,7 @@ impl AdminToken {
         let text = text.trim();
         let printable = text.bytes().all(|byte| byte.is_ascii_graphic());
         match text.len() >= MIN_BYTES && printable {
-            true => Ok(Self(hash(text))),
+            true => Ok(Self(TokenHash::of(text))),
             false => Err(WeakToken),
         }
     }
@@ -36,12 +37,8 @@ impl AdminToken {
     /// Whether this is what a caller sent. Hashes are compared, so that the time that it takes
     /// tells nothing about the token.
     pub(crate) fn matches(&self, sent: &str) -> bool {
-        self.0 == hash(sent.trim())
+        self.0 == TokenHash::of(sent.trim())
     }
-}
-
-fn hash(text: &str) -> [u8; 32] {
-    Sha256::digest(text.as_bytes()).into()
 }
 
 impl fmt::Debug for AdminToken {

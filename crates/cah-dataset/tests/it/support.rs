@@ -13,7 +13,7 @@ use cah_dataset::{
     ImageSize, Manifest, Model, Nsfw, PairRow, Result, ShardInfo, ShardWriter, Store, StoredImage,
     Tally,
 };
-use cah_protocol::{Outcome, OutcomeCounts, Piece, Shard};
+use cah_protocol::{Outcome, OutcomeCounts, Shard};
 use half::f16;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -28,13 +28,8 @@ pub(crate) struct Pair {
 }
 
 pub(crate) fn info(number: u64) -> ShardInfo {
-    let piece = if number % 2 == 1 {
-        Piece::First
-    } else {
-        Piece::Second
-    };
     ShardInfo {
-        shard: Shard::of_chunk(number.div_ceil(2), piece, "https://crawl/x.wat.gz"),
+        shard: Shard::numbered(number, "https://crawl/x.wat.gz"),
         crawl: "CC-MAIN-2026-43".into(),
         model: Model {
             name: "tiny".into(),

@@ -2,9 +2,7 @@
 
 use std::process::Stdio;
 
-use crate::harness::{
-    Process, Served, Tracker, content, fail, manifests, succeed, until, web, worker,
-};
+use crate::harness::{Process, Served, content, fail, manifests, succeed, until, web, worker};
 
 /// The sums of the dashboard are those of the dataset.
 async fn assert_sums(tracker: &Served, out: &std::path::Path) {
@@ -20,7 +18,7 @@ async fn assert_sums(tracker: &Served, out: &std::path::Path) {
 async fn killed_workers_lose_nothing() {
     let web = web(60).await;
     let folder = tempfile::tempdir().unwrap();
-    let tracker = Tracker::start(folder.path(), &web, 2).await;
+    let tracker = Served::web(folder.path(), &web, 2).await;
     let out = folder.path().join("out");
     let start = || Process::start(worker(&tracker.url(), &web, &out, &[]).stderr(Stdio::null()));
     for shards in 1..3u64 {
@@ -48,7 +46,7 @@ async fn killed_workers_lose_nothing() {
 async fn a_killed_tracker_costs_only_the_time() {
     let web = web(60).await;
     let folder = tempfile::tempdir().unwrap();
-    let mut tracker = Tracker::start(folder.path(), &web, 7200).await;
+    let mut tracker = Served::web(folder.path(), &web, 7200).await;
     let out = folder.path().join("out");
     let mut process = Process::start(worker(&tracker.url(), &web, &out, &[]).stderr(Stdio::null()));
     until("a lease", || async {
@@ -72,7 +70,7 @@ async fn a_killed_tracker_costs_only_the_time() {
 async fn two_workers_share_the_shards() {
     let web = web(60).await;
     let folder = tempfile::tempdir().unwrap();
-    let tracker = Tracker::start(folder.path(), &web, 7200).await;
+    let tracker = Served::web(folder.path(), &web, 7200).await;
     let (out, alone) = (folder.path().join("out"), folder.path().join("alone"));
     let start = || Process::start(worker(&tracker.url(), &web, &out, &[]).stderr(Stdio::null()));
     let mut workers = [start(), start()];
@@ -82,7 +80,7 @@ async fn two_workers_share_the_shards() {
     assert_sums(&tracker, &out).await;
 
     let other = tempfile::tempdir().unwrap();
-    let single = Tracker::start(other.path(), &web, 7200).await;
+    let single = Served::web(other.path(), &web, 7200).await;
     succeed(&mut worker(&single.url(), &web, &alone, &[]));
     assert_eq!(
         content(&manifests(&out).await),
@@ -98,7 +96,7 @@ async fn a_missing_wat_file_stops_nobody() {
     let folder = tempfile::tempdir().unwrap();
     let missing = "crawl-data/missing.warc.wat.gz";
     let flags = vec!["--max-failures=2".to_owned()];
-    let tracker = Tracker::start_with(folder.path(), &web, missing, flags).await;
+    let tracker = Served::web_with(folder.path(), &web, missing, flags).await;
     let out = folder.path().join("out");
     let said = fail(&mut worker(&tracker.url(), &web, &out, &[]));
     assert!(said.contains("there is no WAT file at"), "{said}");

@@ -183,7 +183,30 @@ impl Served {
         served
     }
 
-    /// The same, by the command that `by` makes of it.
+    /// Imports the shards of a web and serves them.
+    pub(crate) async fn web(folder: &Path, web: &ServedWeb, idle_timeout: u64) -> Self {
+        let idle_timeout = format!("--idle-timeout={idle_timeout}");
+        Self::web_with(folder, web, "", vec![idle_timeout]).await
+    }
+
+    /// The same with a list of WAT files that come before the web's, and flags of `serve`.
+    pub(crate) async fn web_with(
+        folder: &Path,
+        web: &ServedWeb,
+        first: &str,
+        flags: Vec<String>,
+    ) -> Self {
+        let database = folder.join("tracker.db");
+        if !first.is_empty() {
+            let list = folder.join("first.paths");
+            std::fs::write(&list, first).unwrap();
+            import(&database, web, list.to_str().unwrap());
+        }
+        import(&database, web, &web.wat_paths_url());
+        Self::start(&sqlite(&database), &flags).await
+    }
+
+    /// Serves a store by the command that `by` makes of the usual one.
     pub(crate) async fn start_by(store: &str, by: impl FnOnce(&Command) -> Command) -> Self {
         let address = free_address();
         let served = Self {
@@ -249,34 +272,6 @@ fn serve(store: &str, address: SocketAddr, flags: &[String]) -> Command {
         .args(flags)
         .stderr(Stdio::null());
     command
-}
-
-/// A tracker on a database with the shards of a web.
-pub(crate) struct Tracker;
-
-impl Tracker {
-    /// Imports the web's shards and serves them.
-    pub(crate) async fn start(folder: &Path, web: &ServedWeb, idle_timeout: u64) -> Served {
-        let idle_timeout = format!("--idle-timeout={idle_timeout}");
-        Self::start_with(folder, web, "", vec![idle_timeout]).await
-    }
-
-    /// The same with a list of WAT files that come before the web's, and flags of `serve`.
-    pub(crate) async fn start_with(
-        folder: &Path,
-        web: &ServedWeb,
-        first: &str,
-        flags: Vec<String>,
-    ) -> Served {
-        let database = folder.join("tracker.db");
-        if !first.is_empty() {
-            let list = folder.join("first.paths");
-            std::fs::write(&list, first).unwrap();
-            import(&database, web, list.to_str().unwrap());
-        }
-        import(&database, web, &web.wat_paths_url());
-        Served::start(&sqlite(&database), &flags).await
-    }
 }
 
 fn import(database: &Path, web: &ServedWeb, list: &str) {

@@ -2,13 +2,13 @@
 
 use std::{process::Stdio, time::Duration};
 
-use crate::harness::{Process, Tracker, manifests, until, web, worker};
+use crate::harness::{Process, Served, manifests, until, web, worker};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn once_finishes_the_shard() {
     let web = web(60).await;
     let folder = tempfile::tempdir().unwrap();
-    let tracker = Tracker::start(folder.path(), &web, 7200).await;
+    let tracker = Served::web(folder.path(), &web, 7200).await;
     let out = folder.path().join("out");
     let mut process = Process::start(worker(&tracker.url(), &web, &out, &[]).stderr(Stdio::null()));
     until("a lease", || async {
@@ -31,7 +31,7 @@ async fn twice_gives_it_back() {
     // The endless answers of the web hold a shard up for as long as a request may take.
     let web = web(60).await;
     let folder = tempfile::tempdir().unwrap();
-    let tracker = Tracker::start(folder.path(), &web, 7200).await;
+    let tracker = Served::web(folder.path(), &web, 7200).await;
     let out = folder.path().join("out");
     let patient = ["--timeout=600"];
     let mut process =

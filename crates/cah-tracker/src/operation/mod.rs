@@ -7,8 +7,8 @@ mod status;
 
 pub use archive::{RestoreError, backup, restore};
 pub use export::export;
-pub use import::{Format, ImportError, Imported, import};
-pub use status::{StageStatus, Status, status};
+pub use import::{COMMON_CRAWL, Format, ImportError, Imported, import};
+pub use status::{Board, Status, contributors, status};
 
 use std::io;
 
@@ -30,7 +30,7 @@ pub enum WriteError {
 }
 
 /// The result of work that nobody cancels; a panic in it continues here.
-fn finished<T>(work: Result<T, JoinError>) -> T {
+pub(crate) fn finished<T>(work: Result<T, JoinError>) -> T {
     work.unwrap_or_else(|failure| std::panic::resume_unwind(failure.into_panic()))
 }
 

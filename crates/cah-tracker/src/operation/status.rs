@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::{Kind, Store, StoreError};
+use crate::store::{BoardRow, Kind, StageCounts, Store, StoreError};
 
 /// How a project stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// `shards` of WAT files or `data`; nothing while there are no jobs.
-    pub kind: Option<String>,
+    pub kind: Option<Kind>,
     /// All jobs.
     pub jobs: u64,
     /// Those that are done.
@@ -24,18 +24,7 @@ pub struct Status {
     /// What the operator tells everybody; empty where nothing.
     pub banner: String,
     /// The stages in order.
-    pub stages: Vec<StageStatus>,
-}
-
-/// How one stage stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StageStatus {
-    /// Its name.
-    pub name: String,
-    /// Jobs that wait.
-    pub open: u64,
-    /// Jobs that somebody works on.
-    pub leased: u64,
+    pub stages: Vec<StageCounts>,
 }
 
 /// Reads the figures.
@@ -45,7 +34,7 @@ pub struct StageStatus {
 pub async fn status(store: &dyn Store) -> Result<Status, StoreError> {
     let counts = store.counts().await?;
     Ok(Status {
-        kind: counts.kind.map(Kind::as_str).map(str::to_owned),
+        kind: counts.kind,
         jobs: counts.jobs,
         closed: counts.closed,
         banned: counts.banned,
@@ -53,14 +42,30 @@ pub async fn status(store: &dyn Store) -> Result<Status, StoreError> {
         pairs: counts.pairs,
         workers: counts.workers,
         banner: store.banner().await?,
-        stages: counts
-            .stages
-            .into_iter()
-            .map(|stage| StageStatus {
-                name: stage.name,
-                open: stage.open,
-                leased: stage.leased,
-            })
-            .collect(),
+        stages: counts.stages,
     })
+}
+
+/// Who finished a stage how often.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Board {
+    /// The stage's name.
+    pub stage: String,
+    /// Most jobs first, then most pairs.
+    pub contributors: Vec<BoardRow>,
+}
+
+/// Reads the first `limit` contributors of each stage.
+///
+/// # Errors
+/// Whatever the store says.
+pub async fn contributors(store: &dyn Store, limit: u32) -> Result<Vec<Board>, StoreError> {
+    let mut boards = Vec::new();
+    for (stage, counts) in (0..).zip(store.counts().await?.stages) {
+        boards.push(Board {
+            stage: counts.name,
+            contributors: store.leaderboard(stage, limit).await?,
+        });
+    }
+    Ok(boards)
 }

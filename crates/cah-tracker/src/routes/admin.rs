@@ -25,8 +25,8 @@ use super::{
     operator::{self, Operator},
 };
 use crate::{
-    operation::{self, Format, ImportError, Status, WriteError},
-    store::{BoardRow, StoreError},
+    operation::{self, Board, COMMON_CRAWL, Format, ImportError, Imported, Status, WriteError},
+    store::StoreError,
 };
 
 /// Lines of a leaderboard that are told unless the call asks for fewer.
@@ -34,9 +34,6 @@ const MAX_CONTRIBUTORS: u32 = 100_000;
 
 /// The text that takes the banner down, in the call of the public tracker.
 const RESET: &str = "RESET";
-
-/// The base of relative paths where the call names no other.
-const BASE_URL: &str = "https://data.commoncrawl.org/";
 
 /// The calls that end soon.
 pub(super) fn routes() -> Router<App> {
@@ -131,25 +128,14 @@ async fn contributors(
     _: Operator,
     State(app): State<App>,
     params: Params,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Vec<Board>>, ApiError> {
     let limit = match params.count("limit")? {
         Some(limit) => u32::try_from(limit).unwrap_or(u32::MAX),
         None => MAX_CONTRIBUTORS,
     };
-    let store = app.service.store();
-    let mut boards = Vec::new();
-    for (stage, counts) in (0..).zip(store.counts().await?.stages) {
-        let rows = store
-            .leaderboard(stage, limit.min(MAX_CONTRIBUTORS))
-            .await?;
-        let rows: Vec<Value> = rows.into_iter().map(board_row).collect();
-        boards.push(json!({"stage": counts.name, "contributors": rows}));
-    }
-    Ok(Json(boards.into()))
-}
-
-fn board_row(row: BoardRow) -> Value {
-    json!({"nickname": row.nickname, "jobs": row.jobs, "pairs": row.pairs})
+    let limit = limit.min(MAX_CONTRIBUTORS);
+    let boards = operation::contributors(app.service.store(), limit).await?;
+    Ok(Json(boards))
 }
 
 /// `GET /admin/set-banner?password=…&text=…`, as the public tracker has it.
@@ -204,29 +190,19 @@ async fn import(
     State(app): State<App>,
     params: Params,
     body: Body,
-) -> Result<Json<Value>, ApiError> {
-    let format = match params.get("format") {
-        Some("wat-paths") => Format::WatPaths {
-            base_url: params.get("base_url").unwrap_or(BASE_URL).to_owned(),
-        },
-        Some("json") => Format::Json,
-        Some("txt") => Format::Lines,
-        Some("brace") => Format::Brace,
-        _ => {
-            let text = "`format` must be wat-paths, json, txt or brace.";
-            return Err(ApiError::BadRequest(text.into()));
-        }
-    };
+) -> Result<Json<Imported>, ApiError> {
+    let base_url = params.get("base_url").unwrap_or(COMMON_CRAWL);
+    let format = params.get("format");
+    let format = format.and_then(|name| Format::named(name, base_url));
+    let format = format.ok_or_else(|| {
+        ApiError::BadRequest("`format` must be wat-paths, json, txt or brace.".into())
+    })?;
     let names = |text: &str| text.split(',').map(|name| name.trim().to_owned()).collect();
     let stages = params.get("stages").map(names);
     let priority = params.integer("priority")?.unwrap_or_default();
     let list = BufReader::new(received(body).await?);
-    let imported = operation::import(app.service.store(), list, format, stages, priority).await?;
-    Ok(Json(json!({
-        "added": imported.added,
-        "jobs": imported.jobs,
-        "known": imported.known,
-    })))
+    let imported = operation::import(app.service.store(), list, format, stages, priority);
+    Ok(Json(imported.await?))
 }
 
 /// All jobs, or those after number `after`, `limit` at most.
@@ -297,11 +273,8 @@ async fn received(body: Body) -> Result<File, ApiError> {
 async fn off_the_runtime<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, ApiError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result.map_err(|error| no_room(&error)),
-        // Nobody cancels it: what arrives here is a panic.
-        Err(failure) => std::panic::resume_unwind(failure.into_panic()),
-    }
+    let done = operation::finished(tokio::task::spawn_blocking(work).await);
+    done.map_err(|error| no_room(&error))
 }
 
 fn send(mut file: File, content_type: &'static str) -> Result<Response, ApiError> {

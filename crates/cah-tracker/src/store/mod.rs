@@ -10,6 +10,7 @@ mod keys;
 mod model;
 mod postgres;
 mod presence;
+mod rules;
 mod sqlite;
 
 use std::sync::Arc;

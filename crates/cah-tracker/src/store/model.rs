@@ -2,6 +2,8 @@
 
 use cah_protocol::{Shard, WorkerType, stage_letter, stage_of_letter};
 
+use serde::{Deserialize, Serialize};
+
 use super::StoreError;
 use crate::{clock::Timestamp, token::TokenHash};
 
@@ -66,7 +68,8 @@ impl From<WorkerType> for Role {
 }
 
 /// What the jobs of a project are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// Halves of WAT files.
     Shards,
@@ -317,7 +320,7 @@ impl Counts {
 }
 
 /// The counters of one stage.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StageCounts {
     /// Its name.
     pub name: String,
@@ -349,7 +352,7 @@ pub struct WorkerView {
 }
 
 /// A line of a leaderboard.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BoardRow {
     /// The contributor: text from outside.
     pub nickname: String,

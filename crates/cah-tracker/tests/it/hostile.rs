@@ -20,23 +20,14 @@ const WORKER_CALLS: &[&str] = &[
     "/api/bye",
 ];
 
-/// All that take a body.
-const CALLS: &[&str] = &[
-    "/api/validateWorker",
-    "/api/newJob",
-    "/api/updateProgress",
-    "/api/markAsDone",
-    "/api/gpuInvalidDownload",
-    "/api/failJob",
-    "/api/completeJob",
-    "/api/flagInvalidData",
+/// The other calls that take a body.
+const OTHER_CALLS: &[&str] = &[
     "/api/isCompleted",
     "/custom/lookup-wat",
     "/custom/markasdone-cpu",
     "/custom/markasdone",
     "/admin/ban-shard",
     "/admin/reset-shard",
-    "/api/bye",
 ];
 
 /// Refused in plain words: one line, no quotation of the body, nothing of the inside.
@@ -103,7 +94,7 @@ async fn bodies_that_are_no_calls() {
         format!("{{\"token\": \"{token}\", \"type\": 7}}").into_bytes(),
         format!("token={token}").into_bytes(),
     ];
-    for call in CALLS {
+    for call in WORKER_CALLS.iter().chain(OTHER_CALLS) {
         for body in &bodies {
             let answer = app.post_bytes(call, body.clone()).await;
             // A token that is no worker's is a plain question to validateWorker.

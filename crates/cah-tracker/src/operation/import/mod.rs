@@ -16,6 +16,7 @@ use std::{
 
 use cah_protocol::{MAX_RESULT_BYTES, check_result};
 use flate2::read::MultiGzDecoder;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
@@ -31,12 +32,15 @@ use crate::store::{Added, Store, StoreError};
 const BATCH: usize = 10_000;
 const BATCH_BYTES: usize = 16 << 20;
 
+/// Where Common Crawl's files are: what stands before the paths of its lists.
+pub const COMMON_CRAWL: &str = "https://data.commoncrawl.org/";
+
 /// How a list is written. All but brace expressions may be gzip.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Format {
     /// Paths or URLs of WAT files, one a line: two jobs each. Paths are joined to `base_url`
-    /// (`https://data.commoncrawl.org/`).
+    /// ([`COMMON_CRAWL`]).
     WatPaths {
         /// What stands before each path.
         base_url: String,
@@ -50,6 +54,29 @@ pub enum Format {
 }
 
 impl Format {
+    /// The format of that name; `base_url` counts for lists of WAT files.
+    pub fn named(name: &str, base_url: &str) -> Option<Self> {
+        let all = [
+            Self::WatPaths {
+                base_url: base_url.to_owned(),
+            },
+            Self::Json,
+            Self::Lines,
+            Self::Brace,
+        ];
+        all.into_iter().find(|format| format.name() == name)
+    }
+
+    /// The name that flags and calls use.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::WatPaths { .. } => "wat-paths",
+            Self::Json => "json",
+            Self::Lines => "txt",
+            Self::Brace => "brace",
+        }
+    }
+
     /// Whether the entries are WAT files.
     pub fn is_of_shards(&self) -> bool {
         matches!(self, Self::WatPaths { .. })
@@ -119,7 +146,7 @@ pub enum ImportError {
 }
 
 /// What an import did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Imported {
     /// Entries that are new in the store: WAT files or jobs.
     pub added: u64,

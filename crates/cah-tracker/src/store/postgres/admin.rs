@@ -1,12 +1,15 @@
 //! What operators do to jobs and to the project.
 
 use super::{
-    chunks::{Place, leave_place},
-    connection::{Connection, signed, storable},
+    chunks::{leave_place, place},
+    connection::{Connection, storable},
     deltas::Credit,
     pool::Transaction,
 };
-use crate::store::{State, StoreError};
+use crate::store::{
+    State, StoreError,
+    rules::{self, signed},
+};
 
 pub(super) async fn init(tx: &mut Transaction, stages: &[String]) -> Result<(), StoreError> {
     // Nobody joins and nothing is imported meanwhile.
@@ -26,11 +29,7 @@ pub(super) async fn init(tx: &mut Transaction, stages: &[String]) -> Result<(), 
         )
         .await?;
     if in_use.is_some() {
-        return Err(StoreError::Conflict(format!(
-            "the project has jobs or workers already, and its stages are {}; name these, or start \
-             another project",
-            names.join(", ")
-        )));
+        return Err(rules::has_stages(&names));
     }
     tx.execute("DELETE FROM stages", &[]).await?;
     let numbers: Vec<i64> = (0..).take(stages.len()).collect();
@@ -49,7 +48,7 @@ pub(super) async fn renew(
     into: State,
 ) -> Result<(), StoreError> {
     let id = signed(number);
-    let there = Place::of(tx, id).await?;
+    let there = place(tx, id).await?;
     let there = there.ok_or(StoreError::NoSuchJob(number))?;
     leave_place(tx, id, &there).await?;
     revoke(tx, id, there.state == State::Closed).await?;

@@ -15,7 +15,7 @@ use super::{
     connection::{Connection, code, message},
     pool::{Pooled, Transaction},
 };
-use crate::store::{ArchiveError, Rows, StoreError, TABLES, Table};
+use crate::store::{ArchiveError, Rows, StoreError, TABLES, Table, rules};
 
 /// Rows that are sent at a time.
 const BATCH: usize = 1_000;
@@ -101,9 +101,7 @@ pub(super) async fn load(
         .await?;
     let jobs: i64 = row.get(0);
     if jobs > 0 && !replace {
-        return Err(StoreError::Conflict(format!(
-            "the store has {jobs} jobs already; restore into an empty one, or replace them"
-        )));
+        return Err(rules::has_jobs(jobs));
     }
     tx.run(&format!("TRUNCATE {}", names())).await?;
     while let Some(batch) = rows.recv().await {
@@ -202,19 +200,18 @@ fn transpose(
     let mut columns: Vec<Column> = types.iter().map(|of| Column::new(of)).collect();
     for row in rows {
         if row.len() != columns.len() {
-            return Err(conflict(table.name, "a row has too many values or too few"));
+            return Err(rules::does_not_fit(
+                table.name,
+                "a row has too many values or too few",
+            ));
         }
         for (column, value) in columns.iter_mut().zip(row) {
             column
                 .push(value)
-                .map_err(|why| conflict(table.name, why))?;
+                .map_err(|why| rules::does_not_fit(table.name, why))?;
         }
     }
     Ok(columns)
-}
-
-fn conflict(table: &str, why: &str) -> StoreError {
-    StoreError::Conflict(format!("the archive's table {table} does not fit: {why}"))
 }
 
 /// What the schema refuses was never in a store; other errors are the store's own.
@@ -224,29 +221,17 @@ fn does_not_fit(table: &str, error: StoreError) -> StoreError {
         code.code().starts_with("22") || code.code().starts_with("23")
     });
     match of_the_rows {
-        true => conflict(table, message(&error).unwrap_or_default()),
+        true => rules::does_not_fit(table, message(&error).unwrap_or_default()),
         false => error,
     }
 }
 
 /// An archive whose counters do not match its jobs is not the whole of a project.
 async fn check(db: &Connection) -> Result<(), StoreError> {
-    let row = db
-        .client()
-        .query_one(
-            "SELECT (SELECT count(*) FROM project) = 1
-                AND (SELECT jobs FROM totals) = (SELECT count(*) FROM jobs)
-                AND (SELECT closed FROM totals) = (SELECT count(*) FROM jobs WHERE state = 2)
-                AND (SELECT sum(open) FROM stages) = (SELECT count(*) FROM jobs WHERE state = 0)
-                AND (SELECT sum(leased) FROM stages) = (SELECT count(*) FROM leases)",
-            &[],
-        )
-        .await?;
-    match row.get::<_, Option<bool>>(0) {
+    let row = db.client().query_one(rules::IS_WHOLE, &[]).await?;
+    match row.get(0) {
         Some(true) => Ok(()),
-        _ => Err(StoreError::Conflict(
-            "the archive's counters do not match its jobs; it is not whole".into(),
-        )),
+        _ => Err(rules::is_not_whole()),
     }
 }
 

@@ -8,12 +8,13 @@ use super::{
     claims::{self, ClaimAsk, Claims},
     connection::Connection,
     deltas::Deltas,
-    leases::{self, COMPLETED, CompleteAsk, FAILED, FailAsk, Setback, Vain},
+    leases::{self, CompleteAsk, FailAsk, Setback, Vain},
     workers::{self, JoinAsk},
 };
 use crate::store::{
     Accepted, Claimed, StoreError,
     presence::{Known, Presence},
+    rules::{self, COMPLETED, FAILED},
 };
 
 /// What somebody asks for, and where the answer goes.
@@ -294,7 +295,7 @@ async fn claim_again(
     let setback = |ask: &&ClaimAsk| Setback {
         worker: ask.worker,
         number: None,
-        message: "its worker asked for another job",
+        message: rules::ASKED_ANEW,
         max_failures: ask.claim.max_failures,
         now: ask.moment.now,
     };

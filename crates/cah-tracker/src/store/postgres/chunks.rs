@@ -3,15 +3,17 @@
 use cah_protocol::Shard;
 
 use super::{
-    claims::shard,
-    connection::{Connection, check_storable, signed},
+    connection::{Connection, check_storable},
     contributors,
     deltas::Credit,
     pool::Transaction,
 };
 use crate::{
     clock::Timestamp,
-    store::{HandIn, HandInBy, State, StoreError, keys},
+    store::{
+        HandIn, HandInBy, State, StoreError, keys,
+        rules::{Place, signed, unsigned},
+    },
 };
 
 /// The first open job whose other half is open as well.
@@ -47,7 +49,9 @@ pub(super) async fn open_shards(db: &Connection, url: &str) -> Result<Vec<Shard>
             &[&keys::of_url(url), &url],
         )
         .await?;
-    let shards = rows.iter().map(|row| shard(row.get(0), url.to_owned()));
+    let shards = rows
+        .iter()
+        .map(|row| Shard::numbered(unsigned(row.get(0)), url));
     Ok(shards.collect())
 }
 
@@ -78,34 +82,25 @@ async fn take(
     now: Timestamp,
 ) -> Result<bool, StoreError> {
     let number = signed(result.number);
-    let Some(there) = Place::of(tx, number).await? else {
+    let Some(there) = place(tx, number).await? else {
         return Ok(false);
     };
-    let acceptable = match there.state {
-        State::Open if by.operator => true,
-        State::Open => there.stage == 0,
-        State::Leased | State::Parked => by.operator,
-        State::Closed | State::Banned => false,
-    };
-    if !acceptable {
+    if !there.takes_results(by) {
         return stands(tx, number, result.completion.output.as_deref()).await;
     }
     leave_place(tx, number, &there).await?;
     let stage = if by.operator { last } else { 0 };
     let closes = result.completion.closes || stage == last;
-    let (state, next) = match closes {
-        true => (State::Closed, stage),
-        false => (State::Open, stage + 1),
-    };
+    let next = Place::after(stage, closes);
     let attempt: i64 = tx
         .query_one(
             "UPDATE jobs SET state = $2, stage = $3, attempts = attempts + 1 WHERE number = $1
              RETURNING attempts",
-            &[&number, &state.code(), &next],
+            &[&number, &next.state.code(), &next.stage],
         )
         .await?
         .get(0);
-    tx.deltas.enter(state, next);
+    tx.deltas.enter(next.state, next.stage);
     record(tx, result, &by.nickname, [stage, attempt], closes, now).await?;
     Ok(true)
 }
@@ -160,33 +155,25 @@ async fn stands(tx: &Transaction, number: i64, output: Option<&str>) -> Result<b
     Ok(row.get(0))
 }
 
-/// Where a job is.
-pub(super) struct Place {
-    pub(super) state: State,
-    pub(super) stage: i64,
-}
-
-impl Place {
-    /// Nobody moves the job until the transaction ends. The lease is locked first, as by its
-    /// worker's calls.
-    pub(super) async fn of(tx: &Transaction, number: i64) -> Result<Option<Self>, StoreError> {
-        tx.query_opt(
-            "SELECT 1 FROM leases WHERE number = $1 FOR UPDATE",
+/// Where a job is. Nobody moves it until the transaction ends. The lease is locked first, as by its
+/// worker's calls.
+pub(super) async fn place(tx: &Transaction, number: i64) -> Result<Option<Place>, StoreError> {
+    tx.query_opt(
+        "SELECT 1 FROM leases WHERE number = $1 FOR UPDATE",
+        &[&number],
+    )
+    .await?;
+    let row = tx
+        .query_opt(
+            "SELECT state, stage FROM jobs WHERE number = $1 FOR UPDATE",
             &[&number],
         )
         .await?;
-        let row = tx
-            .query_opt(
-                "SELECT state, stage FROM jobs WHERE number = $1 FOR UPDATE",
-                &[&number],
-            )
-            .await?;
-        Ok(row.map(|row| Self {
-            // The schema knows no other states.
-            state: State::from_code(row.get(0)).unwrap_or(State::Banned),
-            stage: row.get(1),
-        }))
-    }
+    Ok(row.map(|row| Place {
+        // The schema knows no other states.
+        state: State::from_code(row.get(0)).unwrap_or(State::Banned),
+        stage: row.get(1),
+    }))
 }
 
 /// Takes a job from where it is, out of a worker's hands too.

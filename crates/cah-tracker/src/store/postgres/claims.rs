@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use cah_protocol::{Piece, Shard};
+use cah_protocol::Shard;
 use tokio_postgres::Row;
 
 use super::{
-    connection::{Connection, small, unsigned},
+    connection::{Connection, small},
     deltas::Deltas,
 };
-use crate::store::{Claim, Claimed, Moment, Order, Role, State, StoreError, Task};
+use crate::store::{Claim, Claimed, Moment, Order, Role, State, StoreError, Task, rules::unsigned};
 
 /// A claim of one worker.
 pub(super) struct ClaimAsk {
@@ -185,19 +185,9 @@ pub(super) fn task(
 ) -> Result<Task, StoreError> {
     match (data, url) {
         (Some(data), _) => Ok(Task::Data(data)),
-        (None, Some(url)) => Ok(Task::Shard(shard(number, url))),
+        (None, Some(url)) => Ok(Task::Shard(Shard::numbered(unsigned(number), url))),
         (None, None) => Err(StoreError::unavailable(format!(
             "nothing is known about job {number}"
         ))),
     }
-}
-
-/// The shard with this number, of the file at `url`.
-pub(super) fn shard(number: i64, url: String) -> Shard {
-    let number = unsigned(number);
-    let piece = match number % 2 {
-        1 => Piece::First,
-        _ => Piece::Second,
-    };
-    Shard::of_chunk(number.div_ceil(2), piece, url)
 }

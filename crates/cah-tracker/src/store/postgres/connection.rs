@@ -171,16 +171,6 @@ pub(super) fn is_passing(error: &StoreError) -> bool {
     })
 }
 
-/// A count of the database as a number of Rust; the schema keeps it from being negative.
-pub(super) fn unsigned(count: i64) -> u64 {
-    u64::try_from(count).unwrap_or_default()
-}
-
-/// A number of Rust for the database.
-pub(super) fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
 /// A small count, of failures or attempts.
 pub(super) fn small(count: i64) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)

@@ -1,10 +1,7 @@
 //! Leaderboards.
 
-use super::{
-    connection::{Connection, unsigned},
-    pool::Transaction,
-};
-use crate::store::{BoardRow, StoreError};
+use super::{connection::Connection, pool::Transaction};
+use crate::store::{BoardRow, StoreError, rules::unsigned};
 
 /// The id of a nickname, given out with the first job that counts for it.
 pub(super) async fn find_or_add(tx: &Transaction, nickname: &str) -> Result<i64, StoreError> {

@@ -1,13 +1,12 @@
 //! Workers that say of their input that it is no good.
 
-use super::{
-    connection::stage as stage_number,
-    leases::{FLAGGED, repeats},
-    pool::Transaction,
-};
+use super::{connection::stage as stage_number, pool::Transaction};
 use crate::{
     clock::Timestamp,
-    store::{Accepted, Flag, State, StoreError},
+    store::{
+        Accepted, Flag, State, StoreError,
+        rules::{self, FLAGGED},
+    },
 };
 
 /// A lease that is about to end.
@@ -36,7 +35,7 @@ pub(super) async fn flag(
         .await?;
     let settled = Option::zip(row.get(1), row.get(2));
     let Some((number, attempt)) = Option::zip(row.get(3), row.get(4)) else {
-        return repeats(None, FLAGGED, None, settled);
+        return rules::repeats(None, FLAGGED, None, settled);
     };
     let held = Held {
         number,
@@ -91,10 +90,7 @@ async fn report(
         return Ok((State::Open, stage));
     }
     let failures = go_back(tx, held, now).await?;
-    let state = match failures >= i64::from(flag.max_failures) {
-        true => State::Parked,
-        false => State::Open,
-    };
+    let state = rules::after_failures(failures, flag.max_failures);
     Ok((state, i64::from(stage_number(stage).saturating_sub(1))))
 }
 
@@ -105,10 +101,9 @@ async fn go_back(tx: &Transaction, held: &Held, now: Timestamp) -> Result<i64, S
         &[&held.number, &held.stage],
     )
     .await?;
-    let message = "its input was flagged as invalid";
     tx.execute(
         "INSERT INTO failures (number, attempt, message, at) VALUES ($1, $2, $3, $4)",
-        &[&held.number, &held.attempt, &message, &now],
+        &[&held.number, &held.attempt, &rules::INVALID_INPUT, &now],
     )
     .await?;
     let row = tx

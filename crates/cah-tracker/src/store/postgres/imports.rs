@@ -1,10 +1,7 @@
 //! Where new jobs come from.
 
-use super::{
-    connection::{check_storable, signed},
-    pool::Transaction,
-};
-use crate::store::{Added, Kind, StoreError, keys};
+use super::{connection::check_storable, pool::Transaction};
+use crate::store::{Added, Kind, StoreError, keys, rules::signed};
 
 /// What a batch may take, and plans for a batch of it: texts are looked up one by one, however
 /// many there are in the table.

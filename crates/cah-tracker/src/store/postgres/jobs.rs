@@ -6,9 +6,12 @@ use tokio_postgres::Row;
 
 use super::{
     claims::task,
-    connection::{Connection, signed, small, stage, unsigned},
+    connection::{Connection, small, stage},
 };
-use crate::store::{CompletionRecord, Counts, JobRecord, Kind, StageCounts, State, StoreError};
+use crate::store::{
+    CompletionRecord, Counts, JobRecord, Kind, StageCounts, State, StoreError,
+    rules::{signed, unsigned},
+};
 
 /// The counters, as of the last commit of any tracker.
 pub(super) async fn counts(db: &Connection) -> Result<Counts, StoreError> {

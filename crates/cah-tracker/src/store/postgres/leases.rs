@@ -9,17 +9,16 @@ use std::collections::HashMap;
 use tokio_postgres::Row;
 
 use super::{
-    connection::{Connection, signed},
+    connection::Connection,
     deltas::{Credit, Deltas},
 };
 use crate::{
     clock::Timestamp,
-    store::{Accepted, Completion, Failure, State, StoreError, keys},
+    store::{
+        Accepted, Completion, Failure, State, StoreError, keys,
+        rules::{self, Place, signed},
+    },
 };
-
-pub(super) const COMPLETED: i64 = 1;
-pub(super) const FLAGGED: i64 = 2;
-pub(super) const FAILED: i64 = 3;
 
 /// What one worker made of its job.
 pub(super) struct CompleteAsk {
@@ -139,11 +138,9 @@ pub(super) async fn complete(
         .await?;
     for row in &rows {
         let (last, closes) = (row.get(2), row.get(3));
+        let next = Place::after(last, closes);
         deltas.leave(State::Leased, row.get(1));
-        match closes {
-            true => deltas.enter(State::Closed, last),
-            false => deltas.enter(State::Open, last + 1),
-        }
+        deltas.enter(next.state, next.stage);
         deltas.credit(&Credit {
             stage: last,
             closed: closes,
@@ -247,7 +244,7 @@ pub(super) async fn explain(
     let answers = vain.iter().map(|call| {
         let row = standings.get(&call.worker);
         let row = row.ok_or(StoreError::UnknownWorker)?;
-        repeats(
+        rules::repeats(
             call.number,
             call.how,
             row.get(1),
@@ -255,20 +252,4 @@ pub(super) async fn explain(
         )
     });
     Ok(answers.collect())
-}
-
-/// Whether a call repeats the last one that was accepted, no job claimed since.
-pub(super) fn repeats(
-    number: Option<u64>,
-    how: i64,
-    held: Option<i64>,
-    settled: Option<(i64, i64)>,
-) -> Result<Accepted, StoreError> {
-    let named = |held: i64| number.is_none_or(|number| signed(number) == held);
-    match (held, settled) {
-        (None, Some((settled, as_what))) if as_what == how && named(settled) => {
-            Ok(Accepted::Repeated)
-        }
-        _ => Err(StoreError::NoLease),
-    }
 }

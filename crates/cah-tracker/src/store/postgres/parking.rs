@@ -2,10 +2,13 @@
 
 use super::{
     claims::task,
-    connection::{Connection, signed, small, unsigned},
+    connection::{Connection, small},
     pool::Transaction,
 };
-use crate::store::{ParkedJob, State, StoreError};
+use crate::store::{
+    ParkedJob, State, StoreError,
+    rules::{signed, unsigned},
+};
 
 /// The latest messages that are shown of a parked job.
 const MESSAGES: i64 = 3;

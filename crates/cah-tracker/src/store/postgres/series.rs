@@ -1,12 +1,9 @@
 //! The points behind charts and ETA.
 
-use super::{
-    connection::{Connection, unsigned},
-    pool::Transaction,
-};
+use super::{connection::Connection, pool::Transaction};
 use crate::{
     clock::Timestamp,
-    store::{Point, StoreError},
+    store::{Point, StoreError, rules::unsigned},
 };
 
 pub(super) async fn record(tx: &Transaction, now: Timestamp) -> Result<(), StoreError> {

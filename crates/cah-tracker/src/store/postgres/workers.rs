@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use tokio_postgres::Row;
 
 use super::{
-    connection::{Connection, Params, storable, unsigned},
+    connection::{Connection, Params, storable},
     deltas::Deltas,
     leases::{self, Setback},
     pool::Transaction,
@@ -15,6 +15,7 @@ use crate::{
     store::{
         Caller, Moment, NewWorker, Reaped, Role, State, StoreError, WorkerView,
         presence::{Beat, Known, Presence},
+        rules::{self, unsigned},
     },
     token::TokenHash,
 };
@@ -126,9 +127,7 @@ pub(super) async fn join_after_all(
     }
     let known = usize::try_from(*stages).unwrap_or(0);
     if ask.worker.role.span(known).is_none() {
-        return Ok(Err(StoreError::Conflict(
-            "the project has no such stage".into(),
-        )));
+        return Ok(Err(rules::no_such_stage()));
     }
     let joined = join(db, ask, *stages).await?;
     Ok(joined.ok_or(StoreError::NameTaken))
@@ -186,7 +185,7 @@ pub(super) async fn reap(
     let setback = |worker: &i64| Setback {
         worker: *worker,
         number: None,
-        message: "its worker fell silent",
+        message: rules::FELL_SILENT,
         max_failures,
         now,
     };

@@ -3,17 +3,13 @@
 use rusqlite::{Connection, params};
 
 use super::{
-    chunks::{Place, leave_place},
-    jobs, signed,
+    chunks::{leave_place, place},
+    jobs,
 };
-use crate::store::{State, StoreError};
-
-/// What an operator turns a job into.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fresh {
-    Open,
-    Banned,
-}
+use crate::store::{
+    State, StoreError,
+    rules::{self, signed},
+};
 
 pub(super) fn init(db: &Connection, stages: &[String]) -> Result<(), StoreError> {
     let names: Vec<String> = db
@@ -27,11 +23,7 @@ pub(super) fn init(db: &Connection, stages: &[String]) -> Result<(), StoreError>
         .prepare_cached("SELECT 1 FROM jobs UNION ALL SELECT 1 FROM workers LIMIT 1")?
         .exists([])?;
     if in_use {
-        return Err(StoreError::Conflict(format!(
-            "the project has jobs or workers already, and its stages are {}; name these, or start \
-             another project",
-            names.join(", ")
-        )));
+        return Err(rules::has_stages(&names));
     }
     db.execute("DELETE FROM stages", [])?;
     for (stage, name) in (0_i64..).zip(stages) {
@@ -44,22 +36,18 @@ pub(super) fn init(db: &Connection, stages: &[String]) -> Result<(), StoreError>
 }
 
 /// Makes a job as new, whatever was done with it, and opens it or takes it out.
-pub(super) fn renew(db: &Connection, number: u64, into: Fresh) -> Result<(), StoreError> {
+pub(super) fn renew(db: &Connection, number: u64, into: State) -> Result<(), StoreError> {
     let id = signed(number);
-    let there = Place::of(db, id)?.ok_or(StoreError::NoSuchJob(number))?;
+    let there = place(db, id)?.ok_or(StoreError::NoSuchJob(number))?;
     leave_place(db, id, &there)?;
     revoke(db, id, there.state == State::Closed)?;
     db.prepare_cached("DELETE FROM flags WHERE number = ?1")?
         .execute([id])?;
-    let state = match into {
-        Fresh::Open => State::Open,
-        Fresh::Banned => State::Banned,
-    };
     db.prepare_cached(
         "UPDATE jobs SET state = ?2, stage = 0, failures = 0, setbacks = 0 WHERE number = ?1",
     )?
-    .execute([id, state.code()])?;
-    jobs::enter(db, state, 0)
+    .execute([id, into.code()])?;
+    jobs::enter(db, into, 0)
 }
 
 /// Takes back what was accepted of a job, from the boards too. Where it was closed, the latest

@@ -8,7 +8,7 @@ use rusqlite::{
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::store::{ArchiveError, Rows, StoreError, TABLES, Table};
+use crate::store::{ArchiveError, Rows, StoreError, TABLES, Table, rules};
 
 /// Rows that are sent at a time.
 const BATCH: usize = 1_000;
@@ -69,9 +69,7 @@ pub(super) fn load(
 ) -> Result<(), StoreError> {
     let jobs: i64 = db.query_row("SELECT jobs FROM totals", [], |row| row.get(0))?;
     if jobs > 0 && !replace {
-        return Err(StoreError::Conflict(format!(
-            "the store has {jobs} jobs already; restore into an empty one, or replace them"
-        )));
+        return Err(rules::has_jobs(jobs));
     }
     for table in TABLES.iter().rev() {
         db.execute(&format!("DELETE FROM {}", table.name), [])?;
@@ -118,7 +116,7 @@ fn column(name: &str, value: Value) -> Column {
 fn does_not_fit(table: &str, error: &rusqlite::Error) -> StoreError {
     match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::ConstraintViolation | rusqlite::ErrorCode::TypeMismatch) => {
-            StoreError::Conflict(format!("the archive's table {table} does not fit: {error}"))
+            rules::does_not_fit(table, &error.to_string())
         }
         _ => StoreError::unavailable(error.to_string()),
     }
@@ -126,19 +124,9 @@ fn does_not_fit(table: &str, error: &rusqlite::Error) -> StoreError {
 
 /// An archive whose counters do not match its jobs is not the whole of a project.
 fn check(db: &Connection) -> Result<(), StoreError> {
-    let whole: bool = db.query_row(
-        "SELECT (SELECT count(*) FROM project) = 1
-            AND (SELECT jobs FROM totals) = (SELECT count(*) FROM jobs)
-            AND (SELECT closed FROM totals) = (SELECT count(*) FROM jobs WHERE state = 2)
-            AND (SELECT sum(open) FROM stages) = (SELECT count(*) FROM jobs WHERE state = 0)
-            AND (SELECT sum(leased) FROM stages) = (SELECT count(*) FROM leases)",
-        [],
-        |row| Ok(row.get::<_, Option<bool>>(0)?.unwrap_or(false)),
-    )?;
+    let whole: Option<bool> = db.query_row(rules::IS_WHOLE, [], |row| row.get(0))?;
     match whole {
-        true => Ok(()),
-        false => Err(StoreError::Conflict(
-            "the archive's counters do not match its jobs; it is not whole".into(),
-        )),
+        Some(true) => Ok(()),
+        _ => Err(rules::is_not_whole()),
     }
 }

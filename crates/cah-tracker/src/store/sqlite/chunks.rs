@@ -3,10 +3,13 @@
 use cah_protocol::Shard;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{jobs, leases, signed};
+use super::{jobs, leases};
 use crate::{
     clock::Timestamp,
-    store::{HandIn, HandInBy, State, StoreError, keys},
+    store::{
+        HandIn, HandInBy, State, StoreError, keys,
+        rules::{Place, signed},
+    },
 };
 
 /// The first open job whose other half is open as well.
@@ -69,32 +72,23 @@ fn take(
     now: Timestamp,
 ) -> Result<bool, StoreError> {
     let number = signed(result.number);
-    let Some(there) = Place::of(db, number)? else {
+    let Some(there) = place(db, number)? else {
         return Ok(false);
     };
-    let acceptable = match there.state {
-        State::Open if by.operator => true,
-        State::Open => there.stage == 0,
-        State::Leased | State::Parked => by.operator,
-        State::Closed | State::Banned => false,
-    };
-    if !acceptable {
+    if !there.takes_results(by) {
         return stands(db, number, result.completion.output.as_deref());
     }
     leave_place(db, number, &there)?;
     let stage = if by.operator { last } else { 0 };
     let closes = result.completion.closes || stage == last;
-    let (state, next) = match closes {
-        true => (State::Closed, stage),
-        false => (State::Open, stage + 1),
-    };
+    let next = Place::after(stage, closes);
     let attempt = db
         .prepare_cached(
             "UPDATE jobs SET state = ?2, stage = ?3, attempts = attempts + 1 WHERE number = ?1
              RETURNING attempts",
         )?
-        .query_row([number, state.code(), next], |row| row.get(0))?;
-    jobs::enter(db, state, next)?;
+        .query_row([number, next.state.code(), next.stage], |row| row.get(0))?;
+    jobs::enter(db, next.state, next.stage)?;
     let done = leases::Done {
         number,
         attempt,
@@ -115,23 +109,16 @@ fn stands(db: &Connection, number: i64, output: Option<&str>) -> Result<bool, St
 }
 
 /// Where a job is.
-pub(super) struct Place {
-    pub(super) state: State,
-    pub(super) stage: i64,
-}
-
-impl Place {
-    pub(super) fn of(db: &Connection, number: i64) -> rusqlite::Result<Option<Self>> {
-        db.prepare_cached("SELECT state, stage FROM jobs WHERE number = ?1")?
-            .query_row([number], |row| {
-                Ok(Self {
-                    // The schema knows no other states.
-                    state: State::from_code(row.get(0)?).unwrap_or(State::Banned),
-                    stage: row.get(1)?,
-                })
+pub(super) fn place(db: &Connection, number: i64) -> rusqlite::Result<Option<Place>> {
+    db.prepare_cached("SELECT state, stage FROM jobs WHERE number = ?1")?
+        .query_row([number], |row| {
+            Ok(Place {
+                // The schema knows no other states.
+                state: State::from_code(row.get(0)?).unwrap_or(State::Banned),
+                stage: row.get(1)?,
             })
-            .optional()
-    }
+        })
+        .optional()
 }
 
 /// Takes a job from where it is, out of a worker's hands too.

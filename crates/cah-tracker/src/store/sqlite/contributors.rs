@@ -2,8 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::unsigned;
-use crate::store::{BoardRow, StoreError};
+use crate::store::{BoardRow, StoreError, rules::unsigned};
 
 /// The id of a nickname, given out with the first job that counts for it.
 pub(super) fn find_or_add(db: &Connection, nickname: &str) -> Result<i64, StoreError> {

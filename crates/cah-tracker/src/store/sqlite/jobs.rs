@@ -1,11 +1,11 @@
 //! Jobs: what they are about, how many there are, and where new ones come from.
 
-use cah_protocol::{Piece, Shard};
+use cah_protocol::Shard;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{signed, unsigned};
 use crate::store::{
     Added, CompletionRecord, Counts, JobRecord, Kind, StageCounts, State, StoreError, Task, keys,
+    rules::{signed, unsigned},
 };
 
 /// Counts a job where it has come to be.
@@ -44,16 +44,10 @@ pub(super) fn count(db: &Connection, sql: &str, by: i64) -> Result<(), StoreErro
 /// The shard with this number.
 pub(super) fn shard(db: &Connection, number: i64) -> rusqlite::Result<Shard> {
     let number = unsigned(number);
-    let chunk = number.div_ceil(2);
-    let piece = if number % 2 == 1 {
-        Piece::First
-    } else {
-        Piece::Second
-    };
     let url: String = db
         .prepare_cached("SELECT url FROM chunks WHERE chunk = ?1")?
-        .query_row([signed(chunk)], |row| row.get(0))?;
-    Ok(Shard::of_chunk(chunk, piece, url))
+        .query_row([signed(Shard::chunk_of(number))], |row| row.get(0))?;
+    Ok(Shard::numbered(number, url))
 }
 
 /// What the job with this number is about.

@@ -3,12 +3,13 @@
 use rand::random_range;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{contributors, jobs, parking, signed, unsigned};
+use super::{contributors, jobs, parking};
 use crate::{
     clock::Timestamp,
     store::{
         Accepted, Claim, Claimed, Completion, Failure, Flag, Moment, Order, Role, State,
         StoreError, keys,
+        rules::{self, COMPLETED, FAILED, FLAGGED, Place, signed, unsigned},
     },
 };
 
@@ -21,17 +22,6 @@ pub(super) const FIRST_OPEN: &str =
 pub(super) const OPEN_FROM: &str = "SELECT number FROM jobs
      WHERE state = 0 AND stage = ?1 AND priority = ?2 AND setbacks = ?3 AND number >= ?4
      ORDER BY number LIMIT 1";
-
-const COMPLETED: i64 = 1;
-const FLAGGED: i64 = 2;
-const FAILED: i64 = 3;
-
-/// What becomes of a job when its lease ends; the stage is where it is then.
-#[derive(Clone, Copy)]
-struct End {
-    state: State,
-    stage: i64,
-}
 
 /// A lease, as a worker holds it.
 pub(super) struct Lease {
@@ -89,11 +79,12 @@ impl Standing {
         number: Option<u64>,
         call: i64,
     ) -> Result<Option<&Lease>, StoreError> {
-        let named = |held: i64| number.is_none_or(|number| signed(number) == held);
-        match (&self.lease, self.settled) {
-            (Some(lease), _) if named(lease.number) => Ok(Some(lease)),
-            (None, Some((settled, how))) if how == call && named(settled) => Ok(None),
-            _ => Err(StoreError::NoLease),
+        match &self.lease {
+            Some(lease) if rules::is_named(number, lease.number) => Ok(Some(lease)),
+            held => {
+                let held = held.as_ref().map(|lease| lease.number);
+                rules::repeats(number, call, held, self.settled).map(|_| None)
+            }
         }
     }
 }
@@ -108,8 +99,7 @@ pub(super) fn claim(
 ) -> Result<Option<Claimed>, StoreError> {
     let standing = Standing::of(db, worker)?;
     if let Some(lease) = &standing.lease {
-        let message = "its worker asked for another job";
-        set_back(db, lease, message, claim.max_failures, moment.now)?;
+        set_back(db, lease, rules::ASKED_ANEW, claim.max_failures, moment.now)?;
     }
     let stage = standing.first_stage;
     let Some(number) = first_open(db, stage, claim.order)? else {
@@ -172,17 +162,7 @@ pub(super) fn complete(
     };
     let stage = standing.last_stage;
     let closes = completion.closes || stage == standing.final_stage;
-    let end = match closes {
-        true => End {
-            state: State::Closed,
-            stage,
-        },
-        false => End {
-            state: State::Open,
-            stage: stage + 1,
-        },
-    };
-    settle(db, worker, lease, end, COMPLETED)?;
+    settle(db, worker, lease, Place::after(stage, closes), COMPLETED)?;
     let done = Done {
         number: lease.number,
         attempt: lease.attempt,
@@ -217,16 +197,16 @@ pub(super) fn flag(
     let end = match reports >= i64::from(flag.reports) {
         true => {
             start_anew(db, number, stage)?;
-            let message = "its input was flagged as invalid";
-            let failures = parking::record(db, number, lease.attempt, message, now)?;
-            End {
-                state: state_after(failures, flag.max_failures),
+            let attempt = lease.attempt;
+            let failures = parking::record(db, number, attempt, rules::INVALID_INPUT, now)?;
+            Place {
+                state: rules::after_failures(failures, flag.max_failures),
                 stage: (stage - 1).max(0),
             }
         }
         false => {
             fall_behind(db, number)?;
-            End {
+            Place {
                 state: State::Open,
                 stage,
             }
@@ -278,18 +258,11 @@ pub(super) fn set_back(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let failures = parking::record(db, lease.number, lease.attempt, message, now)?;
-    let end = End {
-        state: state_after(failures, max_failures),
+    let end = Place {
+        state: rules::after_failures(failures, max_failures),
         stage: lease.stage,
     };
     end_lease(db, lease, end)
-}
-
-fn state_after(failures: i64, max_failures: u32) -> State {
-    match failures >= i64::from(max_failures) {
-        true => State::Parked,
-        false => State::Open,
-    }
 }
 
 /// Opens the job of a worker that leaves, and returns whether it had one.
@@ -297,7 +270,7 @@ pub(super) fn give_back(db: &Connection, worker: i64) -> Result<bool, StoreError
     let Some(lease) = Standing::of(db, worker)?.lease else {
         return Ok(false);
     };
-    let end = End {
+    let end = Place {
         state: State::Open,
         stage: lease.stage,
     };
@@ -315,7 +288,7 @@ fn settle(
     db: &Connection,
     worker: i64,
     lease: &Lease,
-    end: End,
+    end: Place,
     how: i64,
 ) -> Result<(), StoreError> {
     end_lease(db, lease, end)?;
@@ -330,7 +303,7 @@ fn remember(db: &Connection, worker: i64, number: i64, how: i64) -> Result<(), S
 
 /// Ends a lease and moves the counters. The attempt is the fence: a job that was leased anew since,
 /// closed or taken out does not match.
-fn end_lease(db: &Connection, lease: &Lease, end: End) -> Result<(), StoreError> {
+fn end_lease(db: &Connection, lease: &Lease, end: Place) -> Result<(), StoreError> {
     let moved = db
         .prepare_cached(
             "UPDATE jobs SET state = ?3, stage = ?4

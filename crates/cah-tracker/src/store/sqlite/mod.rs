@@ -27,12 +27,11 @@ use tokio::sync::{mpsc, watch};
 use super::{
     Accepted, Added, Admin, Archive, ArchiveError, BoardRow, Caller, Chunks, Claim, Claimed,
     Completion, Contributors, Counts, Failure, Flag, HandIn, HandInBy, JobRecord, Jobs, Moment,
-    NewWorker, ParkedJob, Point, Reaped, Role, Rows, Series, Store, StoreError, WorkerView,
+    NewWorker, ParkedJob, Point, Reaped, Role, Rows, Series, State, Store, StoreError, WorkerView,
     Workers,
     presence::{Known, Presence},
 };
 use crate::clock::Timestamp;
-use admin::Fresh;
 use readers::Readers;
 use writer::Writer;
 
@@ -241,12 +240,12 @@ impl Admin for SqliteStore {
     }
 
     async fn reset(&self, number: u64) -> Result<(), StoreError> {
-        self.write(move |db| admin::renew(db, number, Fresh::Open))
+        self.write(move |db| admin::renew(db, number, State::Open))
             .await
     }
 
     async fn ban(&self, number: u64) -> Result<(), StoreError> {
-        self.write(move |db| admin::renew(db, number, Fresh::Banned))
+        self.write(move |db| admin::renew(db, number, State::Banned))
             .await
     }
 
@@ -437,14 +436,4 @@ impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         Self::unavailable(error)
     }
-}
-
-/// A count of the database as a number of Rust; the schema keeps it from being negative.
-fn unsigned(count: i64) -> u64 {
-    u64::try_from(count).unwrap_or_default()
-}
-
-/// A number of Rust for the database.
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -2,10 +2,13 @@
 
 use rusqlite::{Connection, params};
 
-use super::{jobs, signed, unsigned};
+use super::jobs;
 use crate::{
     clock::Timestamp,
-    store::{ParkedJob, StoreError},
+    store::{
+        ParkedJob, StoreError,
+        rules::{signed, unsigned},
+    },
 };
 
 /// Keeps why an attempt failed, and returns how often the job has failed by now.

@@ -2,10 +2,9 @@
 
 use rusqlite::Connection;
 
-use super::unsigned;
 use crate::{
     clock::Timestamp,
-    store::{Point, StoreError},
+    store::{Point, StoreError, rules::unsigned},
 };
 
 pub(super) fn record(db: &Connection, now: Timestamp) -> Result<(), StoreError> {

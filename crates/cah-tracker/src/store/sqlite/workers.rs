@@ -2,12 +2,13 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{leases, unsigned};
+use super::leases;
 use crate::{
     clock::Timestamp,
     store::{
         Moment, NewWorker, Reaped, Role, StoreError, WorkerView,
         presence::{Beat, Known, Presence},
+        rules::{self, unsigned},
     },
     token::TokenHash,
 };
@@ -48,7 +49,7 @@ pub(super) fn insert(
     let span = worker
         .role
         .span(stages as usize)
-        .ok_or_else(no_such_stage)?;
+        .ok_or_else(rules::no_such_stage)?;
     db.prepare_cached(
         "INSERT INTO workers (token_hash, display_name, nickname, first_stage, last_stage,
                               progress, first_seen, last_seen, deadline, role)
@@ -89,7 +90,7 @@ pub(super) fn reap(
             held => held?,
         };
         if let Some(lease) = held {
-            leases::set_back(db, &lease, "its worker fell silent", max_failures, now)?;
+            leases::set_back(db, &lease, rules::FELL_SILENT, max_failures, now)?;
             reaped.jobs += 1;
         }
         delete(db, *worker)?;
@@ -163,9 +164,4 @@ fn role(row: &Row<'_>, column: usize) -> rusqlite::Result<Role> {
     let text: String = row.get(column)?;
     // Only roles are ever stored.
     Ok(Role::from_text(&text).unwrap_or(Role::Stage(0)))
-}
-
-/// The refusal of a worker for a stage that the project has not.
-pub(super) fn no_such_stage() -> StoreError {
-    StoreError::Conflict("the project has no such stage".into())
 }

@@ -7,10 +7,8 @@ use cah_tracker::operation::{self, Format, Imported};
 use cah_worker::WatSource;
 use clap::ArgGroup;
 use futures::TryStreamExt;
-use serde::Deserialize;
-use tokio_util::io::ReaderStream;
 
-use super::place::{self, Project, open_file};
+use super::place::{self, Project, file_body, open_file};
 
 /// Add jobs from a list. What is there already is left alone
 ///
@@ -56,7 +54,7 @@ pub(super) struct Args {
     /// What stands before each path of a list of WAT files
     #[arg(
         long,
-        default_value = "https://data.commoncrawl.org/",
+        default_value = operation::COMMON_CRAWL,
         value_name = "URL"
     )]
     base_url: String,
@@ -72,14 +70,6 @@ struct List {
 enum Content {
     Text(Vec<u8>),
     File(File),
-}
-
-/// What the tracker answers.
-#[derive(Deserialize)]
-struct Answer {
-    added: u64,
-    jobs: u64,
-    known: u64,
 }
 
 pub(super) async fn run(args: Args) -> Result<()> {
@@ -142,31 +132,19 @@ async fn import(
             Ok(operation::import(&**store, content, list.format, stages, priority).await?)
         }
         Project::Tracker(tracker) => {
-            let mut parameters = vec![("priority", priority.to_string())];
-            let format = match list.format {
-                Format::WatPaths { base_url } => {
-                    parameters.push(("base_url", base_url));
-                    "wat-paths"
-                }
-                Format::Json => "json",
-                Format::Lines => "txt",
-                _ => "brace",
-            };
-            parameters.push(("format", format.into()));
+            let mut parameters = vec![
+                ("priority", priority.to_string()),
+                ("format", list.format.name().to_owned()),
+            ];
+            if let Format::WatPaths { base_url } = list.format {
+                parameters.push(("base_url", base_url));
+            }
             parameters.extend(stages.map(|stages| ("stages", stages.join(","))));
             let body = match list.content {
                 Content::Text(text) => reqwest::Body::from(text),
-                Content::File(file) => {
-                    let file = tokio::fs::File::from_std(file);
-                    reqwest::Body::wrap_stream(ReaderStream::new(file))
-                }
+                Content::File(file) => file_body(file),
             };
-            let answer: Answer = tracker.upload("import", &parameters, body).await?;
-            Ok(Imported {
-                added: answer.added,
-                jobs: answer.jobs,
-                known: answer.known,
-            })
+            tracker.upload("import", &parameters, body).await
         }
     }
 }

@@ -2,23 +2,20 @@
 
 use std::{
     fs::File,
-    io::{self, BufWriter, Write},
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, bail};
-use cah_tracker::{
-    operation::{self, Status},
-    store::StoreError,
-};
+use cah_tracker::operation::{self, Board, Status};
 use futures::StreamExt;
 use indicatif::HumanCount;
+use reqwest::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
-use tokio_util::io::ReaderStream;
 
-use super::place::{self, Project, open_file};
+use super::place::{self, Project, Tracker, file_body, open_file};
 
 /// Make a store and name the stages of its project
 #[derive(Debug, clap::Args)]
@@ -130,20 +127,6 @@ pub(super) struct ContributorsArgs {
     json: bool,
 }
 
-/// The contributors of one stage.
-#[derive(serde::Serialize, Deserialize)]
-struct Board {
-    stage: String,
-    contributors: Vec<Contributor>,
-}
-
-#[derive(serde::Serialize, Deserialize)]
-struct Contributor {
-    nickname: String,
-    jobs: u64,
-    pairs: u64,
-}
-
 pub(super) async fn contributors(args: ContributorsArgs) -> Result<()> {
     let project = args.place.open().await?;
     let boards = boards(&project, args.limit).await;
@@ -172,26 +155,10 @@ fn boards_table(boards: Vec<Board>) -> String {
 }
 
 async fn boards(project: &Project, limit: u32) -> Result<Vec<Board>> {
-    let store = match project {
-        Project::Store(store) => store,
-        Project::Tracker(tracker) => {
-            return tracker.get(&format!("contributors?limit={limit}")).await;
-        }
-    };
-    let mut boards = Vec::new();
-    for (stage, counts) in (0..).zip(store.counts().await?.stages) {
-        let rows = store.leaderboard(stage, limit).await?.into_iter();
-        let contributors = rows.map(|row| Contributor {
-            nickname: row.nickname,
-            jobs: row.jobs,
-            pairs: row.pairs,
-        });
-        boards.push(Board {
-            stage: counts.name,
-            contributors: contributors.collect(),
-        });
+    match project {
+        Project::Store(store) => Ok(operation::contributors(&**store, limit).await?),
+        Project::Tracker(tracker) => tracker.get(&format!("contributors?limit={limit}")).await,
     }
-    Ok(boards)
 }
 
 /// Open jobs again that failed too often and were parked
@@ -252,40 +219,33 @@ struct JobArgs {
 }
 
 pub(super) async fn reset(ResetArgs { job }: ResetArgs) -> Result<()> {
-    let number = job.number;
     let project = job.place.open().await?;
     let done = match &project {
-        Project::Store(store) => changed(store.reset(number).await),
-        Project::Tracker(tracker) => {
-            name(tracker.post("reset-job", json!({"number": number}))).await
-        }
+        Project::Store(store) => store.reset(job.number).await.map_err(Into::into),
+        Project::Tracker(tracker) => post_number(tracker, "reset-job", job.number).await,
     };
     project.close().await;
     done?;
-    println!("Job {number} is open");
+    println!("Job {} is open", job.number);
     Ok(())
 }
 
 pub(super) async fn ban(BanArgs { job }: BanArgs) -> Result<()> {
-    let number = job.number;
     let project = job.place.open().await?;
     let done = match &project {
-        Project::Store(store) => changed(store.ban(number).await),
-        Project::Tracker(tracker) => name(tracker.post("ban-job", json!({"number": number}))).await,
+        Project::Store(store) => store.ban(job.number).await.map_err(Into::into),
+        Project::Tracker(tracker) => post_number(tracker, "ban-job", job.number).await,
     };
     project.close().await;
     done?;
-    println!("Job {number} is banned");
+    println!("Job {} is banned", job.number);
     Ok(())
 }
 
-fn changed(done: Result<(), StoreError>) -> Result<()> {
-    Ok(done?)
-}
-
-/// A call whose answer says no more than that it was carried out.
-async fn name(call: impl Future<Output = Result<Value>>) -> Result<()> {
-    call.await.map(drop)
+/// A call about one job, whose answer says no more than that it was carried out.
+async fn post_number(tracker: &Tracker, call: &str, number: u64) -> Result<()> {
+    let _: Value = tracker.post(call, json!({ "number": number })).await?;
+    Ok(())
 }
 
 /// Show, set or take down what the dashboard tells everybody
@@ -361,8 +321,8 @@ pub(super) async fn export(args: ExportArgs) -> Result<()> {
     let exported = match &args.out {
         Some(path) => {
             let file = Whole::create(path)?;
-            let copy = file.writer.get_ref().as_file().try_clone()?;
-            match export_to(&project, copy, args.after, limit).await {
+            let to = file.writer()?;
+            match export_to(&project, to, args.after, limit).await {
                 Ok(()) => file.keep(),
                 Err(error) => Err(error),
             }
@@ -375,27 +335,29 @@ pub(super) async fn export(args: ExportArgs) -> Result<()> {
 
 async fn export_to(
     project: &Project,
-    mut to: impl Write + Send + 'static,
+    to: impl Write + Send + 'static,
     after: u64,
     limit: u64,
 ) -> Result<()> {
     match project {
         Project::Store(store) => {
             operation::export(&**store, to, after, limit).await?;
+            Ok(())
         }
         Project::Tracker(tracker) => {
             let parameters = [("after", after.to_string()), ("limit", limit.to_string())];
-            let mut lines = tracker
-                .download("export", &parameters)
-                .await?
-                .bytes_stream();
-            while let Some(bytes) = lines.next().await {
-                to.write_all(&bytes?)?;
-            }
-            to.flush()?;
+            save(tracker.download("export", &parameters).await?, to).await
         }
     }
-    Ok(())
+}
+
+/// Writes an answer as it comes.
+async fn save(answer: Response, mut to: impl Write) -> Result<()> {
+    let mut bytes = answer.bytes_stream();
+    while let Some(bytes) = bytes.next().await {
+        to.write_all(&bytes?)?;
+    }
+    Ok(to.flush()?)
 }
 
 /// Keep a whole project in one file, which every kind of store can restore
@@ -411,28 +373,23 @@ pub(super) struct BackupArgs {
 
 pub(super) async fn backup(args: BackupArgs) -> Result<()> {
     let project = args.place.open().await?;
-    let done = match &project {
-        Project::Store(store) => {
-            let file = Whole::create(&args.file)?;
-            let copy = file.writer.get_ref().as_file().try_clone()?;
-            match operation::backup(&**store, copy).await {
-                Ok(_) => file.keep(),
-                Err(error) => Err(error.into()),
-            }
-        }
-        Project::Tracker(tracker) => {
-            let mut file = Whole::create(&args.file)?;
-            let mut bytes = tracker.download("backup", &[]).await?.bytes_stream();
-            while let Some(bytes) = bytes.next().await {
-                file.writer.write_all(&bytes?)?;
-            }
-            file.keep()
-        }
-    };
+    let done = backup_to(&project, &args.file).await;
     project.close().await;
     done.with_context(|| format!("there is no backup in {}", args.file.display()))?;
     println!("The project is kept in {}", args.file.display());
     Ok(())
+}
+
+async fn backup_to(project: &Project, path: &Path) -> Result<()> {
+    let file = Whole::create(path)?;
+    let to = file.writer()?;
+    match project {
+        Project::Store(store) => {
+            operation::backup(&**store, to).await?;
+        }
+        Project::Tracker(tracker) => save(tracker.download("backup", &[]).await?, to).await?,
+    }
+    file.keep()
 }
 
 /// Make a project what it was when it was kept with `backup`
@@ -468,16 +425,16 @@ async fn restore_from(project: &Project, file: File, replace: bool) -> Result<St
         }
         Project::Tracker(tracker) => {
             let parameters = [("replace", replace.to_string())];
-            let stream = ReaderStream::new(tokio::fs::File::from_std(file));
-            let body = reqwest::Body::wrap_stream(stream);
-            tracker.upload("restore", &parameters, body).await
+            tracker
+                .upload("restore", &parameters, file_body(file))
+                .await
         }
     }
 }
 
 /// A file that gets its name once it is whole.
 struct Whole {
-    writer: BufWriter<NamedTempFile>,
+    file: NamedTempFile,
     path: PathBuf,
 }
 
@@ -493,20 +450,21 @@ impl Whole {
         let file = NamedTempFile::new_in(folder)
             .with_context(|| format!("cannot write into {}", folder.display()))?;
         Ok(Self {
-            writer: BufWriter::new(file),
+            file,
             path: path.to_owned(),
         })
     }
 
+    /// What is written here is in the file.
+    fn writer(&self) -> Result<File> {
+        Ok(self.file.as_file().try_clone()?)
+    }
+
     fn keep(self) -> Result<()> {
         let unwritable = || format!("cannot write {}", self.path.display());
-        let file = self
-            .writer
-            .into_inner()
-            .map_err(|error| error.into_error())
-            .with_context(unwritable)?;
-        file.as_file().sync_all().with_context(unwritable)?;
-        file.persist(&self.path)
+        self.file.as_file().sync_all().with_context(unwritable)?;
+        self.file
+            .persist(&self.path)
             .map_err(|error| error.error)
             .with_context(unwritable)?;
         Ok(())

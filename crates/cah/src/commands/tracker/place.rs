@@ -10,6 +10,7 @@ use cah_tracker::{
 use reqwest::{Body, Method, RequestBuilder, Response, Url};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio_util::io::ReaderStream;
 
 /// The variable that the admin token is taken from.
 pub(super) const TOKEN_VARIABLE: &str = "CAH_ADMIN_TOKEN";
@@ -152,4 +153,9 @@ impl Project {
 /// Opens a file that will be read, with its name in the error.
 pub(super) fn open_file(path: &PathBuf) -> Result<File> {
     File::open(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// The body of a call that sends a file.
+pub(super) fn file_body(file: File) -> Body {
+    Body::wrap_stream(ReaderStream::new(tokio::fs::File::from_std(file)))
 }

@@ -1,0 +1,122 @@
+//! What every store decides alike, whatever it keeps things in.
+
+use super::{Accepted, HandInBy, State, StoreError};
+
+/// How a worker's last accepted call settled its job.
+pub(super) const COMPLETED: i64 = 1;
+pub(super) const FLAGGED: i64 = 2;
+pub(super) const FAILED: i64 = 3;
+
+/// Why attempts failed of which no worker says so itself.
+pub(super) const ASKED_ANEW: &str = "its worker asked for another job";
+pub(super) const FELL_SILENT: &str = "its worker fell silent";
+pub(super) const INVALID_INPUT: &str = "its input was flagged as invalid";
+
+/// Where a job is.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub(super) state: State,
+    pub(super) stage: i64,
+}
+
+impl Place {
+    /// Where a job comes to be when a stage of it is done.
+    pub(super) fn after(stage: i64, closes: bool) -> Self {
+        match closes {
+            true => Self {
+                state: State::Closed,
+                stage,
+            },
+            false => Self {
+                state: State::Open,
+                stage: stage + 1,
+            },
+        }
+    }
+
+    /// Whether a result that comes without a lease is taken for a job there.
+    pub(super) fn takes_results(&self, by: &HandInBy) -> bool {
+        match self.state {
+            State::Open => by.operator || self.stage == 0,
+            State::Leased | State::Parked => by.operator,
+            State::Closed | State::Banned => false,
+        }
+    }
+}
+
+/// What becomes of a job that has failed so often.
+pub(super) fn after_failures(failures: i64, max_failures: u32) -> State {
+    match failures >= i64::from(max_failures) {
+        true => State::Parked,
+        false => State::Open,
+    }
+}
+
+/// Whether a call means this job: any, where it names none.
+pub(super) fn is_named(number: Option<u64>, job: i64) -> bool {
+    number.is_none_or(|number| signed(number) == job)
+}
+
+/// Whether a call repeats the last one that was accepted, no job claimed since.
+pub(super) fn repeats(
+    number: Option<u64>,
+    how: i64,
+    held: Option<i64>,
+    settled: Option<(i64, i64)>,
+) -> Result<Accepted, StoreError> {
+    match (held, settled) {
+        (None, Some((job, as_what))) if as_what == how && is_named(number, job) => {
+            Ok(Accepted::Repeated)
+        }
+        _ => Err(StoreError::NoLease),
+    }
+}
+
+/// The refusal of other stages for a project that is in use.
+pub(super) fn has_stages(names: &[impl AsRef<str>]) -> StoreError {
+    let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+    StoreError::Conflict(format!(
+        "the project has jobs or workers already, and its stages are {}; name these, or start \
+         another project",
+        names.join(", ")
+    ))
+}
+
+/// The refusal of a worker for a stage that the project has not.
+pub(super) fn no_such_stage() -> StoreError {
+    StoreError::Conflict("the project has no such stage".into())
+}
+
+/// The refusal of an archive for a store that has jobs.
+pub(super) fn has_jobs(jobs: i64) -> StoreError {
+    StoreError::Conflict(format!(
+        "the store has {jobs} jobs already; restore into an empty one, or replace them"
+    ))
+}
+
+/// The refusal of rows that no store has written.
+pub(super) fn does_not_fit(table: &str, why: &str) -> StoreError {
+    StoreError::Conflict(format!("the archive's table {table} does not fit: {why}"))
+}
+
+/// The refusal of an archive that is not the whole of a project.
+pub(super) fn is_not_whole() -> StoreError {
+    StoreError::Conflict("the archive's counters do not match its jobs; it is not whole".into())
+}
+
+/// Whether the counters of an archive match its jobs: SQL that every store understands.
+pub(super) const IS_WHOLE: &str = "SELECT (SELECT count(*) FROM project) = 1
+    AND (SELECT jobs FROM totals) = (SELECT count(*) FROM jobs)
+    AND (SELECT closed FROM totals) = (SELECT count(*) FROM jobs WHERE state = 2)
+    AND (SELECT sum(open) FROM stages) = (SELECT count(*) FROM jobs WHERE state = 0)
+    AND (SELECT sum(leased) FROM stages) = (SELECT count(*) FROM leases)";
+
+/// A count of the database as a number of Rust; the schema keeps it from being negative.
+pub(super) fn unsigned(count: i64) -> u64 {
+    u64::try_from(count).unwrap_or_default()
+}
+
+/// A number of Rust for the database.
+pub(super) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
