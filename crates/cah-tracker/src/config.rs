@@ -21,6 +21,11 @@ pub struct Config {
     pub flag_reports: u32,
     /// Which of the open jobs come first.
     pub claim_order: Order,
+    /// How many workers may be connected at the same time.
+    pub max_workers: u32,
+    /// Whether whole WAT files are given out and taken back without a lease, as old clients of both
+    /// halves do. Anybody may hand in anything for an open shard then.
+    pub whole_wats: bool,
     /// What operators prove themselves with; without one nobody may do what operators do.
     pub admin_token: Option<AdminToken>,
     /// Whether the admin calls of the public tracker are answered, which carry the token as a
@@ -46,6 +51,8 @@ impl Default for Config {
             max_failures: 5,
             flag_reports: 5,
             claim_order: Order::default(),
+            max_workers: 100_000,
+            whole_wats: true,
             admin_token: None,
             password_calls: false,
             reaper_interval: Duration::from_secs(30),
@@ -69,6 +76,9 @@ pub enum ConfigError {
     /// A job that would go back before anybody said anything.
     #[error("0 reports send a job back a stage; ask for one or more")]
     NoReports,
+    /// A tracker for nobody.
+    #[error("0 workers may connect; allow one or more")]
+    NoWorkers,
     /// An address that is no http(s) URL.
     #[error("the public URL `{0}` must start with http:// or https://")]
     PublicUrl(Url),
@@ -98,6 +108,9 @@ impl Config {
         }
         if self.flag_reports == 0 {
             return Err(ConfigError::NoReports);
+        }
+        if self.max_workers == 0 {
+            return Err(ConfigError::NoWorkers);
         }
         match &self.public_url {
             Some(url) if !matches!(url.scheme(), "http" | "https") => {

@@ -26,6 +26,7 @@
 //! about jobs survives a power cut; counters are kept with each change and equal a recount.
 
 mod admin_token;
+mod brake;
 mod chart;
 mod clock;
 mod config;
@@ -45,6 +46,6 @@ pub use admin_token::{AdminToken, WeakToken};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use config::{Config, ConfigError};
 pub use error::TrackerError;
-pub use service::{JoinError, Joined, Progress, Service, Work};
+pub use service::{JoinError, Joined, NoJob, Progress, Service, Work};
 pub use token::TokenHash;
 pub use tracker::{RunningTracker, Tracker};

@@ -1,14 +1,16 @@
 //! What the tracker does, apart from how it is asked and where it is stored.
 
-use std::sync::Arc;
+use std::{io::Read, sync::Arc};
 
 use cah_protocol::stage_letter;
 use thiserror::Error;
 
 use crate::{
+    brake::Brake,
     clock::{Clock, Timestamp, seconds},
     config::Config,
     eta, names,
+    operation::{self, RestoreError},
     store::{
         Accepted, Caller, Claim, Claimed, Completion, Counts, Failure, Flag, HandIn, HandInBy,
         Kind, Moment, NewWorker, Point, Reaped, Role, Store, StoreError,
@@ -69,6 +71,21 @@ pub enum JoinError {
     /// The project has no work for such a worker; in words for its user.
     #[error("{0}")]
     NoSuchStage(String),
+    /// There are as many workers as the operator allows.
+    #[error("the tracker has {0} workers already")]
+    Full(u32),
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a worker gets no job.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum NoJob {
+    /// It finished none of the last ones, and has to wait for so many seconds.
+    #[error("the worker finished none of its last jobs and has to wait {0} s")]
+    Braked(i64),
     /// The store refused.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -90,6 +107,7 @@ pub struct Service {
     store: Arc<dyn Store>,
     config: Config,
     clock: Arc<dyn Clock>,
+    brake: Brake,
 }
 
 impl Service {
@@ -99,6 +117,7 @@ impl Service {
             store,
             config,
             clock,
+            brake: Brake::default(),
         }
     }
 
@@ -112,14 +131,23 @@ impl Service {
         self.clock.now()
     }
 
-    /// Takes a worker in. The nickname must have been checked.
+    /// Takes a worker in. The nickname must have been checked; `counts` are the project's counters
+    /// of just now.
     ///
     /// # Errors
-    /// [`JoinError::NoSuchStage`] where the project has no work for such a worker.
-    pub async fn join(&self, nickname: &str, role: impl Into<Role>) -> Result<Joined, JoinError> {
+    /// [`JoinError::NoSuchStage`] where the project has no work for such a worker;
+    /// [`JoinError::Full`].
+    pub async fn join(
+        &self,
+        nickname: &str,
+        role: impl Into<Role>,
+        counts: &Counts,
+    ) -> Result<Joined, JoinError> {
         let role = role.into();
-        let counts = self.store.counts().await?;
-        check_role(role, &counts).map_err(JoinError::NoSuchStage)?;
+        check_role(role, counts).map_err(JoinError::NoSuchStage)?;
+        if counts.workers >= u64::from(self.config.max_workers) {
+            return Err(JoinError::Full(self.config.max_workers));
+        }
         let token = token::draw();
         for _ in 0..NAME_DRAWS {
             let display_name = names::draw();
@@ -138,7 +166,7 @@ impl Service {
                     return Ok(Joined {
                         display_name,
                         token,
-                        stage_name: stage_name(role, &counts),
+                        stage_name: stage_name(role, counts),
                     });
                 }
             }
@@ -161,12 +189,22 @@ impl Service {
     }
 
     /// Leases the next open job.
-    pub async fn new_job(&self, caller: Caller) -> Result<Claimed, StoreError> {
+    ///
+    /// # Errors
+    /// [`NoJob::Braked`] for a worker that brings nothing.
+    pub async fn new_job(&self, caller: Caller) -> Result<Claimed, NoJob> {
+        if let Some(pause) = self.brake.pause(caller.token, self.now()) {
+            // It calls, and so it lives.
+            self.store.beat(caller, None, self.moment()).await?;
+            return Err(NoJob::Braked(pause));
+        }
         let claim = Claim {
             order: self.config.claim_order,
             max_failures: self.config.max_failures,
         };
-        self.store.claim(caller, claim, self.moment()).await
+        let claimed = self.store.claim(caller, claim, self.moment()).await?;
+        self.brake.took(caller.token, self.now());
+        Ok(claimed)
     }
 
     /// Accepts the result of the job that the worker holds. `number` is that job where the worker
@@ -181,17 +219,29 @@ impl Service {
             number,
             ..work.into()
         };
-        self.store.complete(caller, completion, self.moment()).await
+        let accepted = self
+            .store
+            .complete(caller, completion, self.moment())
+            .await?;
+        self.brake.forget(caller.token);
+        Ok(accepted)
     }
 
-    /// Takes note that the input of the job that the worker holds is no good; after so many
-    /// reports the job goes back a stage.
-    pub async fn flag(&self, caller: Caller, reports: u32) -> Result<Accepted, StoreError> {
+    /// Takes note that the input of the job that the worker holds is no good. The job goes back a
+    /// stage: at once where the worker is of Crawling@Home, after the reports of several workers
+    /// where it is of DistCompute.
+    pub async fn flag(&self, caller: Caller) -> Result<Accepted, StoreError> {
+        let reports = match self.store.beat(caller, None, self.moment()).await? {
+            Role::Crawler(_) => 1,
+            Role::Stage(_) => self.config.flag_reports,
+        };
         let flag = Flag {
             reports,
             max_failures: self.config.max_failures,
         };
-        self.store.flag(caller, flag, self.moment()).await
+        let accepted = self.store.flag(caller, flag, self.moment()).await?;
+        self.brake.gave_back(caller.token, self.now());
+        Ok(accepted)
     }
 
     /// Takes back a job that the worker cannot do. The message must have been checked.
@@ -206,7 +256,9 @@ impl Service {
             max_failures: self.config.max_failures,
             message,
         };
-        self.store.fail(caller, failure, self.moment()).await
+        let accepted = self.store.fail(caller, failure, self.moment()).await?;
+        self.brake.gave_back(caller.token, self.now());
+        Ok(accepted)
     }
 
     /// Accepts results of whole WAT files.
@@ -221,7 +273,9 @@ impl Service {
 
     /// Lets a worker go; its job is re-opened.
     pub async fn leave(&self, caller: Caller) -> Result<Role, StoreError> {
-        self.store.leave(caller, self.moment()).await
+        let role = self.store.leave(caller, self.moment()).await?;
+        self.brake.forget(caller.token);
+        Ok(role)
     }
 
     /// The counters.
@@ -264,6 +318,8 @@ impl Service {
     /// Removes the workers that were silent for too long and re-opens their jobs.
     pub async fn reap(&self) -> Result<Reaped, StoreError> {
         let max_failures = self.config.max_failures;
+        let idle = seconds(self.config.idle_timeout);
+        self.brake.forget_older(self.now().saturating_sub(idle));
         let reaped = self.store.reap(self.now(), max_failures).await?;
         if reaped.workers > 0 {
             tracing::info!(
@@ -289,6 +345,18 @@ impl Service {
     /// Stores what was heard from workers.
     pub async fn flush(&self) -> Result<(), StoreError> {
         self.store.flush(self.now()).await
+    }
+
+    /// Replaces everything by a backup; its workers have a whole idle time to call.
+    ///
+    /// # Errors
+    /// See [`operation::restore`].
+    pub async fn restore(
+        &self,
+        backup: impl Read + Send + 'static,
+        replace: bool,
+    ) -> Result<(), RestoreError> {
+        operation::restore(&*self.store, backup, replace, self.moment().until).await
     }
 
     fn moment(&self) -> Moment {

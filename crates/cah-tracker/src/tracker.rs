@@ -51,7 +51,7 @@ impl Tracker {
         self
     }
 
-    /// Serves until `shutdown` is ready, then lets calls that are under way end, stores what is
+    /// Serves until `shutdown`, which is asked once the tracker serves, is ready; then lets calls that are under way end, stores what is
     /// in memory and closes the store.
     ///
     /// # Errors
@@ -62,9 +62,17 @@ impl Tracker {
         config: Config,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), TrackerError> {
-        let running = Self::new(Arc::clone(&store), config)?
-            .start(listener)
-            .await?;
+        let started = match Self::new(Arc::clone(&store), config) {
+            Ok(tracker) => tracker.start(listener).await,
+            Err(error) => Err(error),
+        };
+        let running = match started {
+            Ok(running) => running,
+            Err(error) => {
+                store.close().await;
+                return Err(error);
+            }
+        };
         shutdown.await;
         let stopped = running.stop().await;
         store.close().await;

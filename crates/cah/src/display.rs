@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 use cah_protocol::{Outcome, Shard};
 use cah_worker::{Observer, Progress, ShardReport};
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressStyle};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// Checks the value of `--log`. A word alone is a level here: to the library it would be a target
@@ -48,6 +48,14 @@ pub(crate) fn print(text: &str) -> Result<()> {
             Err(error).context("cannot write to the standard output")
         }
         _ => Ok(()),
+    }
+}
+
+/// A number of things: `1 job`, `1,200 jobs`.
+pub(crate) fn counted(number: u64, thing: &str) -> String {
+    match number {
+        1 => format!("1 {thing}"),
+        number => format!("{} {thing}s", HumanCount(number)),
     }
 }
 

@@ -172,15 +172,7 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) async fn start(store: &str, flags: &[String]) -> Self {
-        let address = free_address();
-        let served = Self {
-            process: Process::start(&mut serve(store, address, flags)),
-            address,
-            store: store.to_owned(),
-            flags: flags.to_vec(),
-        };
-        served.answers().await;
-        served
+        Self::launch(store, flags, Process::start).await
     }
 
     /// Imports the shards of a web and serves them.
@@ -208,12 +200,20 @@ impl Served {
 
     /// Serves a store by the command that `by` makes of the usual one.
     pub(crate) async fn start_by(store: &str, by: impl FnOnce(&Command) -> Command) -> Self {
+        Self::launch(store, &[], |serve| Process::start(&mut by(serve))).await
+    }
+
+    async fn launch(
+        store: &str,
+        flags: &[String],
+        start: impl FnOnce(&mut Command) -> Process,
+    ) -> Self {
         let address = free_address();
         let served = Self {
-            process: Process::start(&mut by(&serve(store, address, &[]))),
+            process: start(&mut serve(store, address, flags)),
             address,
             store: store.to_owned(),
-            flags: Vec::new(),
+            flags: flags.to_vec(),
         };
         served.answers().await;
         served

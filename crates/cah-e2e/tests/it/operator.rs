@@ -4,7 +4,7 @@ use std::{path::Path, process::Command};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Served, cah, fail, sqlite, succeed};
+use crate::harness::{Process, Served, cah, fail, sqlite, succeed};
 
 const TOKEN: &str = "an admin token must not have blanks";
 
@@ -50,6 +50,8 @@ fn operate(place: &Place, folder: &Path) {
     assert_eq!(told, "2 jobs imported; 0 were there already\n");
     let told = place.run(&["import", "--brace", "shard-{0..2}", "--priority=-1"]);
     assert_eq!(told, "3 jobs imported; 0 were there already\n");
+    let told = place.run(&["import", "--brace", "shard-2"]);
+    assert_eq!(told, "0 jobs imported; 1 was there already\n");
     std::fs::write(path("wrong.json"), "[\"one\",\n 7]").unwrap();
     let said = place.refused(&["import", "--json", &path("wrong.json")]);
     assert!(
@@ -78,6 +80,10 @@ fn operate(place: &Place, folder: &Path) {
             .contains("there is no job 77")
     );
     assert_eq!(place.run(&["requeue"]), "0 parked jobs are open again\n");
+    let said = place.refused(&["requeue", "1"]).to_lowercase();
+    assert!(said.contains("job 1 is not parked: it is open"), "{said}");
+    assert_eq!(place.run(&["status", "--parked"]), "No job is parked\n");
+    assert_eq!(place.run(&["status", "--parked", "--json"]), "[]\n");
 
     assert_eq!(
         place.run(&["banner", "Back at noon"]),
@@ -127,6 +133,76 @@ fn operate(place: &Place, folder: &Path) {
     assert_eq!(place.status()["jobs"], 5);
     let said = place.refused(&["backup", &path("no/such/folder/kept.gz")]);
     assert!(said.contains("cannot write into"), "{said}");
+}
+
+/// A slip in an address makes no project, and what is refused leaves nothing behind.
+#[test]
+fn what_is_not_there_is_not_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let names = || std::fs::read_dir(folder.path()).unwrap().count();
+    let place = Place(vec![
+        "--store".into(),
+        format!("sqlite:{}", path("slip.db")),
+    ]);
+    for command in [
+        &["status"][..],
+        &["contributors"],
+        &["requeue"],
+        &["reset-job", "1"],
+        &["ban-job", "1"],
+        &["banner", "x"],
+        &["export"],
+        &["backup", &path("kept.gz")],
+    ] {
+        let said = place.refused(command);
+        assert!(
+            said.contains("there is no store") && said.contains("init"),
+            "{said}"
+        );
+        assert_eq!(names(), 0, "{command:?}");
+    }
+    std::fs::write(path("wat.paths"), "a.wat.gz\nb.txt\n").unwrap();
+    let said = place.refused(&["import", "--wat-paths", &path("wat.paths")]);
+    assert!(said.contains("line 2 of the list"), "{said}");
+    place.refused(&["import", "--brace", "{a,b}", "--stages", "CPU,,"]);
+    let said = place.refused(&["restore", &path("wat.paths")]);
+    assert!(said.contains("cannot restore"), "{said}");
+    for wrong in [
+        ["--max-failures", "0"],
+        ["--flag-reports", "0"],
+        ["--idle-timeout", "0"],
+        ["--max-workers", "0"],
+        ["--public-url", "ftp://example.org/"],
+        ["--upload-address", "TPU=x"],
+        ["--admin-token-file", "/no/such/file"],
+    ] {
+        let mut serve = place.command(&["serve", "--listen", "127.0.0.1:0"]);
+        let said = fail(serve.args(wrong));
+        assert!(!said.contains("The tracker serves"), "{said}");
+    }
+    assert_eq!(names(), 1);
+}
+
+/// What is half written when it is stopped is removed.
+#[cfg(unix)]
+#[test]
+fn a_backup_that_is_stopped_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place(vec!["--store".into(), sqlite(&folder.path().join("t.db"))]);
+    place.run(&["import", "--brace", "{1..150000}", "--stages", "only"]);
+    let out = folder.path().join("out");
+    std::fs::create_dir(&out).unwrap();
+    let names = || std::fs::read_dir(&out).unwrap().count();
+    let file = out.join("kept.gz").display().to_string();
+    let mut backup = Process::start(&mut place.command(&["backup", &file]));
+    while names() == 0 {
+        assert!(backup.is_running(), "it ended before it began to write");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    backup.signal("INT");
+    assert!(!backup.wait().success());
+    assert_eq!(names(), 0);
 }
 
 /// Whoever reads only the first lines is no reason for an error.

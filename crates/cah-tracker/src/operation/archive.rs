@@ -13,16 +13,14 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use super::{WriteError, finished};
-use crate::store::{ArchiveError, Rows, Store, StoreError, TABLES};
+use crate::clock::Timestamp;
+use crate::store::{ArchiveError, Batch, Rows, Store, StoreError, TABLES};
 
 /// The name and version in the head of a backup.
 const NAME: &str = "cah-tracker";
 const VERSION: u32 = 1;
 
-/// Rows that are handed to the store at a time.
-const BATCH: usize = 1_000;
-
-/// Longest line: a row with the longest result, escaped.
+/// Longest line: a row with the longest result, every byte of it escaped.
 const MAX_LINE: u64 = 16 << 20;
 
 /// Batches that wait between the file and the store.
@@ -40,14 +38,23 @@ enum Line {
 
 /// Why a backup was not restored. The store is as it was.
 #[derive(Debug, Error)]
-#[error("{0}; nothing was changed")]
-pub struct RestoreError(#[from] StoreError);
+#[non_exhaustive]
+pub enum RestoreError {
+    /// The file is no whole backup.
+    #[error("{0}; nothing was changed")]
+    Backup(String),
+    /// The store refused.
+    #[error("{0}; nothing was changed")]
+    Store(#[from] StoreError),
+}
 
-impl RestoreError {
-    /// What the store said.
-    pub fn cause(self) -> StoreError {
-        self.0
-    }
+/// Reads a backup to its end, to find out what is wrong with it before there is a store.
+///
+/// # Errors
+/// [`RestoreError::Backup`].
+pub async fn check_backup(from: impl Read + Send + 'static) -> Result<(), RestoreError> {
+    let reading = tokio::task::spawn_blocking(move || read_tables(from, |_| true));
+    finished(reading.await).map_err(RestoreError::Backup)
 }
 
 /// Writes everything that the store has, as it is at one moment; returns the number of rows.
@@ -97,34 +104,37 @@ fn write(mut batches: mpsc::Receiver<Rows>, to: impl Write) -> io::Result<u64> {
     Ok(rows)
 }
 
-/// Makes the store what it was when the backup was written.
+/// Makes the store what it was when the backup was written; the workers of then have `until` to
+/// call.
 ///
 /// # Errors
-/// [`StoreError::Conflict`] for a file that is no whole backup, and for a store that has jobs
-/// where `replace` is not set.
+/// A file that is no whole backup; [`StoreError::Conflict`] for a store that has jobs where
+/// `replace` is not set.
 pub async fn restore(
     store: &dyn Store,
     from: impl Read + Send + 'static,
     replace: bool,
+    until: Timestamp,
 ) -> Result<(), RestoreError> {
     let (send, rows) = mpsc::channel(WAITING);
     let reading = tokio::task::spawn_blocking(move || read(from, &send));
-    let loaded = store.load(rows, replace).await;
+    let loaded = store.load(rows, replace, until).await;
     // The reader tells the store what is wrong with the file, and ends when the store is done.
-    let _ = reading.await;
+    finished(reading.await).map_err(RestoreError::Backup)?;
     Ok(loaded?)
 }
 
-type Batches = mpsc::Sender<Result<Rows, ArchiveError>>;
-
-fn read(from: impl Read, send: &Batches) {
-    if let Err(why) = read_tables(from, send) {
+fn read(from: impl Read, send: &mpsc::Sender<Result<Rows, ArchiveError>>) -> Result<(), String> {
+    let read = read_tables(from, |rows| send.blocking_send(Ok(rows)).is_ok());
+    if let Err(why) = &read {
         // A store that has refused listens no longer.
-        let _ = send.blocking_send(Err(ArchiveError(why)));
+        let _ = send.blocking_send(Err(ArchiveError(why.clone())));
     }
+    read
 }
 
-fn read_tables(from: impl Read, send: &Batches) -> Result<(), String> {
+/// Hands the rows of a backup on, for as long as `take` wants them.
+fn read_tables(from: impl Read, mut take: impl FnMut(Rows) -> bool) -> Result<(), String> {
     let mut lines = Lines {
         reader: BufReader::new(MultiGzDecoder::new(from)),
         number: 0,
@@ -139,7 +149,7 @@ fn read_tables(from: impl Read, send: &Batches) -> Result<(), String> {
         }
         _ => return Err("the file is no backup of a tracker".into()),
     }
-    let mut batch: Option<Rows> = None;
+    let mut batch: Option<Batch> = None;
     let mut count = 0;
     loop {
         match lines.next()? {
@@ -147,17 +157,12 @@ fn read_tables(from: impl Read, send: &Batches) -> Result<(), String> {
                 let batch = batch
                     .as_mut()
                     .ok_or_else(|| lines.wrong("it has no table"))?;
-                if row.len() != TABLES[batch.table].columns.len() {
+                if row.len() != TABLES[batch.table()].columns.len() {
                     return Err(lines.wrong("it has other columns than its table"));
                 }
-                batch.rows.push(row);
                 count += 1;
-                if batch.rows.len() == BATCH {
-                    let rows = std::mem::take(&mut batch.rows);
-                    let table = batch.table;
-                    if send.blocking_send(Ok(Rows { table, rows })).is_err() {
-                        return Ok(());
-                    }
+                if batch.push(row).is_some_and(|rows| !take(rows)) {
+                    return Ok(());
                 }
             }
             Some(Line::Table { table, columns }) => {
@@ -165,31 +170,23 @@ fn read_tables(from: impl Read, send: &Batches) -> Result<(), String> {
                     .iter()
                     .position(|known| known.name == table && known.columns == columns)
                     .ok_or_else(|| lines.wrong("it names a table that there is not"))?;
-                send_rest(&mut batch, send);
-                batch = Some(Rows {
-                    table: known,
-                    rows: Vec::new(),
-                });
+                if !batch.is_none_or(|batch| take(batch.rest())) {
+                    return Ok(());
+                }
+                batch = Some(Batch::of(known));
             }
             Some(Line::End { rows }) if rows == count => {
                 // The end of the file has the checksum.
                 if lines.next()?.is_some() {
                     return Err(lines.wrong("it comes after the end"));
                 }
-                send_rest(&mut batch, send);
+                batch.map(|batch| take(batch.rest()));
                 return Ok(());
             }
             Some(Line::End { .. }) => return Err("the backup has not all of its rows".into()),
             Some(Line::Head { .. }) => return Err(lines.wrong("it is a second head")),
             None => return Err("the backup is cut off".into()),
         }
-    }
-}
-
-fn send_rest(batch: &mut Option<Rows>, send: &Batches) {
-    if let Some(batch) = batch.take() {
-        // A store that has refused listens no longer.
-        let _ = send.blocking_send(Ok(batch));
     }
 }
 

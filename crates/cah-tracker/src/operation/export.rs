@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::{WriteError, finished};
-use crate::store::{CompletionRecord, JobRecord, StageCounts, Store, Task};
+use crate::store::{CompletionRecord, FailedAttempt, JobRecord, StageCounts, Store, Task};
 
 /// Jobs that are read at a time.
 const BATCH: u32 = 1_000;
@@ -17,8 +17,9 @@ const WAITING: usize = 4;
 /// Writes the jobs after number `after`, at most `limit` of them, and returns how many.
 ///
 /// A line has the job's `number`, `state`, `stage` (by name), `priority`, `attempts` and
-/// `failures`; `url` and `piece` of a shard, or `data`; and `completions`, the oldest first, each
-/// with `stage`, `attempt`, `nickname`, `pairs`, `output`, `at` (Unix seconds) and `revoked`.
+/// `failures`; `url` and `piece` of a shard, or `data`; `completions`, the oldest first, each with
+/// `stage`, `attempt`, `nickname`, `pairs`, `output`, `at` (Unix seconds) and `revoked`; and
+/// `messages`, the oldest first, each with the `attempt` that failed, `message` and `at`.
 ///
 /// # Errors
 /// A store that refuses, a place that cannot be written to.
@@ -65,6 +66,8 @@ fn line(record: JobRecord, stages: &[StageCounts]) -> Value {
     let name = |stage: u8| stages.get(usize::from(stage)).map(|stage| &stage.name);
     let completions = record.completions.into_iter();
     let completions: Vec<Value> = completions.map(|done| completion(done, &name)).collect();
+    let messages = record.failed.into_iter().map(message);
+    let messages: Vec<Value> = messages.collect();
     let mut line = json!({
         "number": record.number,
         "state": record.state.as_str(),
@@ -73,6 +76,7 @@ fn line(record: JobRecord, stages: &[StageCounts]) -> Value {
         "attempts": record.attempts,
         "failures": record.failures,
         "completions": completions,
+        "messages": messages,
     });
     match record.task {
         Task::Shard(shard) => {
@@ -82,6 +86,10 @@ fn line(record: JobRecord, stages: &[StageCounts]) -> Value {
         Task::Data(data) => line["data"] = json!(data),
     }
     line
+}
+
+fn message(failed: FailedAttempt) -> Value {
+    json!({"attempt": failed.attempt, "message": failed.message, "at": failed.at})
 }
 
 fn completion<'a>(done: CompletionRecord, name: &impl Fn(u8) -> Option<&'a String>) -> Value {

@@ -5,13 +5,15 @@ mod export;
 mod import;
 mod status;
 
-pub use archive::{RestoreError, backup, restore};
+pub use archive::{RestoreError, backup, check_backup, restore};
 pub use export::export;
-pub use import::{COMMON_CRAWL, Format, ImportError, Imported, import};
-pub use status::{Board, Status, contributors, status};
+pub(crate) use import::how_much_is_in;
+pub use import::{COMMON_CRAWL, CheckedList, Format, ImportError, Imported, import};
+pub use status::{Board, ParkedJob, Status, contributors, parked, status};
 
 use std::io;
 
+use cah_protocol::stage_of_letter;
 use thiserror::Error;
 use tokio::task::JoinError;
 
@@ -37,12 +39,17 @@ pub(crate) fn finished<T>(work: Result<T, JoinError>) -> T {
 /// The longest name of a stage, in characters.
 const MAX_STAGE_NAME: usize = 64;
 
+/// What is wrong with the names of a project's stages, in plain words.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct WrongStages(String);
+
 /// Checks the names of a project's stages.
 ///
 /// # Errors
-/// What is wrong with them, in plain words.
-pub fn check_stages(names: &[String]) -> Result<(), StoreError> {
-    let refuse = |why: String| Err(StoreError::Conflict(why));
+/// What is wrong with them.
+pub fn check_stages(names: &[String]) -> Result<(), WrongStages> {
+    let refuse = |why: String| Err(WrongStages(why));
     if !(1..=cah_protocol::distcompute::MAX_STAGES).contains(&names.len()) {
         return refuse(format!(
             "a project has 1 to {} stages, not {}",
@@ -68,6 +75,13 @@ pub fn check_stages(names: &[String]) -> Result<(), StoreError> {
                 "a stage's name has {MAX_STAGE_NAME} characters at most"
             ));
         }
+        // Calls name a stage by its letter, too.
+        let letter = stage_of_letter(&name.to_lowercase());
+        if letter.is_some_and(|letter| usize::from(letter) != i) {
+            return refuse(format!(
+                "`{name}` is the letter of another stage; use a longer name"
+            ));
+        }
         // A page's address names the stage in lower case.
         let same = |other: &String| other.to_lowercase() == name.to_lowercase();
         if names[..i].iter().any(same) {
@@ -88,12 +102,15 @@ mod tests {
             check_stages(&names).map_err(|error| error.to_string())
         };
         assert_eq!(check(&["CPU", "GPU"]), Ok(()));
+        assert_eq!(check(&["a", "b"]), Ok(()));
         for (wrong, part) in [
             (vec![], "1 to 26 stages"),
             (vec!["a"; 27], "not 27"),
             (vec!["a", ""], "no name"),
             (vec![" a"], "no name"),
             (vec!["a/b"], "no name"),
+            (vec!["b", "a"], "letter of another"),
+            (vec!["A", "C"], "letter of another"),
             (vec!["Ä", "ä"], "two stages"),
         ] {
             let refused = check(&wrong).unwrap_err();

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::{BoardRow, Kind, StageCounts, Store, StoreError};
+use crate::store::{self, BoardRow, Kind, StageCounts, Store, StoreError, Task};
 
 /// How a project stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,4 +68,54 @@ pub async fn contributors(store: &dyn Store, limit: u32) -> Result<Vec<Board>, S
         });
     }
     Ok(boards)
+}
+
+/// Characters of a job's data that are told.
+const DATA: usize = 200;
+
+/// A job that failed too often, for the person who looks at it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParkedJob {
+    /// Its number.
+    pub number: u64,
+    /// The WAT file whose half it is, or the beginning of its data.
+    pub about: String,
+    /// How often it failed.
+    pub failures: u32,
+    /// What was wrong the last times, the latest first.
+    pub messages: Vec<String>,
+}
+
+impl From<store::ParkedJob> for ParkedJob {
+    fn from(job: store::ParkedJob) -> Self {
+        Self {
+            number: job.number,
+            about: match job.task {
+                Task::Shard(shard) => shard.url,
+                Task::Data(data) => beginning(data),
+            },
+            failures: job.failures,
+            messages: job.messages,
+        }
+    }
+}
+
+fn beginning(data: String) -> String {
+    match data.char_indices().nth(DATA) {
+        Some((end, _)) => format!("{}…", &data[..end]),
+        None => data,
+    }
+}
+
+/// Reads the first `limit` parked jobs after number `after`.
+///
+/// # Errors
+/// Whatever the store says.
+pub async fn parked(
+    store: &dyn Store,
+    after: u64,
+    limit: u32,
+) -> Result<Vec<ParkedJob>, StoreError> {
+    let parked = store.parked(after, limit).await?;
+    Ok(parked.into_iter().map(ParkedJob::from).collect())
 }

@@ -1,6 +1,7 @@
 //! What operators do by call: each command of `cah tracker`, for whoever has the admin token.
 
 use std::{
+    fmt::Display,
     fs::File,
     io::{self, BufReader, Seek, Write},
 };
@@ -20,12 +21,15 @@ use tokio_util::io::ReaderStream;
 
 use super::{
     App,
-    error::ApiError,
+    error::{ApiError, sentence},
     extract::{Fields, MAX_NUMBER, Params},
     operator::{self, Operator},
 };
 use crate::{
-    operation::{self, Board, COMMON_CRAWL, Format, ImportError, Imported, Status, WriteError},
+    operation::{
+        self, Board, COMMON_CRAWL, CheckedList, Format, ImportError, Imported, ParkedJob,
+        RestoreError, Status, WriteError, how_much_is_in,
+    },
     store::StoreError,
 };
 
@@ -43,6 +47,7 @@ pub(super) fn routes() -> Router<App> {
         .route("/admin/reset-job", post(reset_job))
         .route("/admin/ban-job", post(ban_job))
         .route("/admin/requeue", post(requeue))
+        .route("/admin/parked", get(parked))
         .route("/admin/banner", get(banner).post(set_banner))
         .route("/admin/contributors", get(contributors))
         .route("/admin/set-banner", get(set_banner_by_password))
@@ -107,6 +112,20 @@ async fn requeue(
     let number = fields.optional_count("number", MAX_NUMBER)?;
     let requeued = app.service.store().requeue(number).await?;
     Ok(Json(json!({ "requeued": requeued })))
+}
+
+/// Parked jobs that are told at a time.
+const PARKED: u32 = 100;
+
+/// The first parked jobs after number `after`: some, as long as there are any.
+async fn parked(
+    _: Operator,
+    State(app): State<App>,
+    params: Params,
+) -> Result<Json<Vec<ParkedJob>>, ApiError> {
+    let after = params.count("after")?.unwrap_or_default();
+    let parked = operation::parked(app.service.store(), after, PARKED);
+    Ok(Json(parked.await?))
 }
 
 async fn banner(_: Operator, State(app): State<App>) -> Result<Json<Value>, ApiError> {
@@ -200,8 +219,8 @@ async fn import(
     let names = |text: &str| text.split(',').map(|name| name.trim().to_owned()).collect();
     let stages = params.get("stages").map(names);
     let priority = params.integer("priority")?.unwrap_or_default();
-    let list = BufReader::new(received(body).await?);
-    let imported = operation::import(app.service.store(), list, format, stages, priority);
+    let list = CheckedList::read(received(body).await?, format).await?;
+    let imported = operation::import(app.service.store(), list, stages, priority);
     Ok(Json(imported.await?))
 }
 
@@ -237,9 +256,7 @@ async fn restore(
             return Err(ApiError::BadRequest(text.into()));
         }
     };
-    let file = BufReader::new(received(body).await?);
-    let restored = operation::restore(app.service.store(), file, replace).await;
-    restored.map_err(operation::RestoreError::cause)?;
+    app.service.restore(received(body).await?, replace).await?;
     tracing::warn!("an operator restored a backup");
     status(Operator, State(app)).await
 }
@@ -250,11 +267,11 @@ fn temporary() -> Result<File, ApiError> {
 
 fn no_room(error: &io::Error) -> ApiError {
     tracing::error!(%error, "the folder for temporary files cannot be used");
-    ApiError::Unavailable
+    ApiError::NoRoom
 }
 
 /// Keeps a body in a temporary file, so that it is whole before anything is done with it.
-async fn received(body: Body) -> Result<File, ApiError> {
+async fn received(body: Body) -> Result<BufReader<File>, ApiError> {
     let mut file = temporary()?;
     let mut body = body.into_data_stream();
     while let Some(bytes) = body.next().await {
@@ -267,7 +284,7 @@ async fn received(body: Body) -> Result<File, ApiError> {
         .await?;
     }
     file.rewind().map_err(|error| no_room(&error))?;
-    Ok(file)
+    Ok(BufReader::new(file))
 }
 
 async fn off_the_runtime<T: Send + 'static>(
@@ -283,11 +300,8 @@ fn send(mut file: File, content_type: &'static str) -> Result<Response, ApiError
     Ok(([(header::CONTENT_TYPE, content_type)], body).into_response())
 }
 
-fn bad_request(error: StoreError) -> ApiError {
-    match error {
-        StoreError::Conflict(text) => ApiError::BadRequest(text),
-        error => error.into(),
-    }
+fn bad_request(error: impl Display) -> ApiError {
+    ApiError::BadRequest(sentence(&error.to_string()))
 }
 
 impl From<WriteError> for ApiError {
@@ -303,12 +317,25 @@ impl From<ImportError> for ApiError {
     fn from(error: ImportError) -> Self {
         match error {
             ImportError::Store {
-                source: StoreError::Conflict(text),
+                source: StoreError::Conflict(_),
                 ..
-            } => Self::Conflict(text),
-            ImportError::Store { source, .. } => source.into(),
+            } => Self::Conflict(error.to_string()),
+            ImportError::Store { source, imported } => {
+                tracing::error!(%source, "an import was interrupted");
+                Self::Interrupted(how_much_is_in(imported))
+            }
             ImportError::Keep(error) => no_room(&error),
-            wrong => Self::BadRequest(wrong.to_string()),
+            wrong => bad_request(wrong),
+        }
+    }
+}
+
+impl From<RestoreError> for ApiError {
+    fn from(error: RestoreError) -> Self {
+        match error {
+            RestoreError::Store(StoreError::Conflict(_)) => Self::Conflict(error.to_string()),
+            RestoreError::Store(error) => error.into(),
+            wrong => bad_request(wrong),
         }
     }
 }

@@ -13,7 +13,7 @@ use url::Url;
 use super::{
     App,
     error::ApiError,
-    extract::{Fields, MAX_NUMBER, Params, missing},
+    extract::{Fields, LargeFields, MAX_NUMBER, Params, missing},
 };
 use crate::{
     service::Work,
@@ -25,9 +25,6 @@ pub(super) const MAX_PAIRS: u64 = IDS_PER_CHUNK;
 
 /// The most addresses that one call may ask about.
 const MAX_ADDRESSES: usize = 10_000;
-
-/// One report sends a job back to the CPU workers.
-const REPORTS: u32 = 1;
 
 pub(super) fn routes() -> Router<App> {
     Router::new()
@@ -47,7 +44,10 @@ async fn get_upload_address(
 
 /// Beyond the public protocol, a worker may name the job that it means (`number`), and is refused
 /// where it holds another one by now.
-async fn mark_as_done(State(app): State<App>, fields: Fields) -> Result<&'static str, ApiError> {
+async fn mark_as_done(
+    State(app): State<App>,
+    LargeFields(fields): LargeFields,
+) -> Result<&'static str, ApiError> {
     let worker_type = fields.worker_type()?;
     let caller = Caller {
         role: Some(Role::Crawler(worker_type)),
@@ -73,13 +73,13 @@ async fn gpu_invalid_download(
     State(app): State<App>,
     fields: Fields,
 ) -> Result<&'static str, ApiError> {
-    app.service.flag(fields.caller()?, REPORTS).await?;
+    app.service.flag(fields.caller()?).await?;
     Ok(SUCCESS)
 }
 
 async fn is_completed(
     State(app): State<App>,
-    fields: Fields,
+    LargeFields(fields): LargeFields,
 ) -> Result<Json<Vec<String>>, ApiError> {
     let addresses = fields.list("addresses")?;
     if addresses.len() > MAX_ADDRESSES {

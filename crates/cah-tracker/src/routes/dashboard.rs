@@ -15,8 +15,9 @@ use super::{App, assets, error::ApiError, pages::role_name};
 use crate::{
     chart::Chart,
     clock::Timestamp,
+    operation::{self, ParkedJob},
     service::Progress,
-    store::{BoardRow, Counts, Kind, ParkedJob, Point, StageCounts, Task, WorkerView},
+    store::{BoardRow, Counts, Kind, Point, StageCounts, WorkerView},
     text::{compact, duration, grouped, percent},
 };
 
@@ -25,9 +26,6 @@ const WORKERS: u32 = 100;
 
 /// Parked shards on the first page.
 const PARKED: u32 = 20;
-
-/// Characters of a job's data on the first page.
-const SHORT: usize = 200;
 
 /// Lines of a leaderboard on the first page, and on its own.
 const BOARD: u32 = 10;
@@ -79,6 +77,7 @@ struct Index {
     more_workers: String,
     boards: Vec<Board>,
     parked: Vec<Parked>,
+    more_parked: String,
 }
 
 /// How far the project is.
@@ -131,21 +130,10 @@ impl From<ParkedJob> for Parked {
     fn from(job: ParkedJob) -> Self {
         Self {
             number: grouped(job.number),
-            about: match job.task {
-                Task::Shard(shard) => shard.url,
-                Task::Data(data) => shortened(&data),
-            },
+            about: job.about,
             failures: grouped(job.failures.into()),
             messages: job.messages,
         }
-    }
-}
-
-/// The beginning of a long text.
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(SHORT) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
     }
 }
 
@@ -242,7 +230,7 @@ async fn index(State(app): State<App>) -> Result<Response, ApiError> {
         Frame::of(&app),
         async { Ok(service.project_progress(POINTS).await?) },
         async { Ok(store.workers(WORKERS).await?) },
-        async { Ok(store.parked(PARKED).await?) },
+        async { Ok(operation::parked(store, 0, PARKED).await?) },
     )?;
     let noun = Noun::of(&counts);
     let more = counts.workers.saturating_sub(workers.len() as u64);
@@ -258,6 +246,7 @@ async fn index(State(app): State<App>) -> Result<Response, ApiError> {
             .map(|worker| WorkerRow::new(worker, &counts.stages, now))
             .collect(),
         more_workers: some(more),
+        more_parked: some(counts.parked.saturating_sub(parked.len() as u64)),
         parked: parked.into_iter().map(Parked::from).collect(),
         boards: boards(&app, &counts, BOARD, ["Leaderboard", "CPU leaderboard"]).await?,
         eta,

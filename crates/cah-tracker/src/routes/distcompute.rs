@@ -3,7 +3,11 @@
 use axum::{Router, extract::State, routing::post};
 use cah_protocol::{check_result, distcompute};
 
-use super::{App, error::ApiError, extract::Fields};
+use super::{
+    App,
+    error::ApiError,
+    extract::{Fields, LargeFields, MAX_NUMBER},
+};
 use crate::service::Work;
 
 pub(super) fn routes() -> Router<App> {
@@ -12,9 +16,12 @@ pub(super) fn routes() -> Router<App> {
         .route("/api/flagInvalidData", post(flag_invalid_data))
 }
 
-async fn complete_job(State(app): State<App>, fields: Fields) -> Result<&'static str, ApiError> {
+async fn complete_job(
+    State(app): State<App>,
+    LargeFields(fields): LargeFields,
+) -> Result<&'static str, ApiError> {
     let caller = fields.caller()?;
-    let number = fields.optional_count("number", super::extract::MAX_NUMBER)?;
+    let number = fields.optional_count("number", MAX_NUMBER)?;
     let data = fields.text("data")?;
     check_result(data)?;
     let work = Work::Data(data.to_owned());
@@ -26,7 +33,6 @@ async fn flag_invalid_data(
     State(app): State<App>,
     fields: Fields,
 ) -> Result<&'static str, ApiError> {
-    let reports = app.service.config().flag_reports;
-    app.service.flag(fields.caller()?, reports).await?;
+    app.service.flag(fields.caller()?).await?;
     Ok(distcompute::OK)
 }

@@ -17,6 +17,10 @@ pub(super) enum ApiError {
     Unauthorized(&'static str),
     /// 403: nobody may do that here.
     Forbidden(&'static str),
+    /// 403: there are as many workers as the operator allows.
+    Full(u32),
+    /// 403: the worker finished none of its last jobs, and waits so many seconds.
+    Braked(i64),
     /// 403: nothing is open.
     NoOpenJob,
     /// 403: the caller holds no job, or another one.
@@ -31,12 +35,20 @@ pub(super) enum ApiError {
     Conflict(String),
     /// 405.
     MethodNotAllowed,
-    /// 413.
-    TooLarge,
+    /// 408: the caller sent too slowly.
+    TooSlow,
+    /// 413: more bytes than the call may have.
+    TooLarge(usize),
     /// 500: a bug.
     Internal,
     /// 503: the store.
     Unavailable,
+    /// 503: the store, and what was done before.
+    Interrupted(String),
+    /// 503: it took too long.
+    Overloaded,
+    /// 507: the folder for temporary files.
+    NoRoom,
 }
 
 impl ApiError {
@@ -46,6 +58,28 @@ impl ApiError {
             Self::Conflict(text) => return (StatusCode::CONFLICT, sentence(&text)),
             Self::NoSuchJob(number) => {
                 return (StatusCode::NOT_FOUND, format!("There is no job {number}."));
+            }
+            Self::Full(workers) => {
+                let text = format!(
+                    "This tracker has {workers} workers, as many as it takes. Please try again \
+                     later."
+                );
+                return (StatusCode::FORBIDDEN, text);
+            }
+            Self::Braked(seconds) => {
+                let text = format!(
+                    "This worker finished none of its last jobs. It can have another one in \
+                     {seconds} s."
+                );
+                return (StatusCode::FORBIDDEN, text);
+            }
+            Self::TooLarge(bytes) => {
+                let text = format!("The body of this call may have {bytes} bytes at most.");
+                return (StatusCode::PAYLOAD_TOO_LARGE, text);
+            }
+            Self::Interrupted(what) => {
+                let text = format!("The tracker's store is not available at the moment; {what}.");
+                return (StatusCode::SERVICE_UNAVAILABLE, text);
             }
             Self::Forbidden(text) => (StatusCode::FORBIDDEN, text),
             Self::Unauthorized(text) => (StatusCode::UNAUTHORIZED, text),
@@ -63,9 +97,18 @@ impl ApiError {
                 StatusCode::METHOD_NOT_ALLOWED,
                 "This address exists, but not for this HTTP method.",
             ),
-            Self::TooLarge => (
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "The body of the request is larger than 2 MiB.",
+            Self::TooSlow => (
+                StatusCode::REQUEST_TIMEOUT,
+                "The body of the request did not arrive in time.",
+            ),
+            Self::Overloaded => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The tracker has too much to do at the moment. Please try again later.",
+            ),
+            Self::NoRoom => (
+                StatusCode::INSUFFICIENT_STORAGE,
+                "The tracker's folder for temporary files cannot be used. Free some space there, \
+                 or name another folder in TMPDIR.",
             ),
             Self::Internal => (
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -81,7 +124,7 @@ impl ApiError {
 }
 
 /// A reason as a sentence.
-fn sentence(reason: &str) -> String {
+pub(super) fn sentence(reason: &str) -> String {
     let mut chars = reason.chars();
     let first = chars.next().map(|c| c.to_uppercase().to_string());
     format!("{}{}.", first.unwrap_or_default(), chars.as_str())
@@ -107,7 +150,10 @@ impl From<StoreError> for ApiError {
             StoreError::NoLease => Self::NoLease,
             StoreError::NoSuchJob(number) => Self::NoSuchJob(number),
             StoreError::Conflict(text) => Self::Conflict(text),
-            StoreError::NameTaken | StoreError::Open { .. } | StoreError::Unavailable(_) => {
+            StoreError::NameTaken
+            | StoreError::NoStore(_)
+            | StoreError::Open { .. }
+            | StoreError::Unavailable(_) => {
                 tracing::error!(%error, "the store did not do what it was asked");
                 Self::Unavailable
             }

@@ -1,19 +1,21 @@
 //! Reading queries and bodies without trusting them.
 
-use std::str::FromStr;
+use std::{str::FromStr, time::Duration};
 
 use axum::{
-    body::Bytes,
+    body::{Body, HttpBody},
     extract::{FromRequest, FromRequestParts, Request},
-    http::{StatusCode, request::Parts},
-    response::IntoResponse,
+    http::request::Parts,
 };
-use cah_protocol::WorkerType;
+use cah_protocol::{MAX_RESULT_BYTES, WorkerType};
+use futures::StreamExt;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
+use tokio::time::timeout;
 
 use super::error::ApiError;
 use crate::{
+    operation::finished,
     store::{Caller, Role},
     token::TokenHash,
 };
@@ -81,9 +83,21 @@ impl<S: Sync> FromRequestParts<S> for Params {
     }
 }
 
+/// The longest body of a call: of most, and of those that bring a result, every byte of which may
+/// be escaped.
+const SMALL: usize = 64 << 10;
+const LARGE: usize = 6 * MAX_RESULT_BYTES + SMALL;
+
+/// How long a body may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// The fields of a JSON object, whatever the content type says.
 #[derive(Debug)]
 pub(super) struct Fields(Map<String, Value>);
+
+/// The fields of a call that brings a result.
+#[derive(Debug)]
+pub(super) struct LargeFields(pub(super) Fields);
 
 impl Fields {
     fn parse(body: &[u8]) -> Result<Self, ApiError> {
@@ -177,16 +191,45 @@ pub(super) fn missing(name: &str) -> ApiError {
 impl<S: Send + Sync> FromRequest<S> for Fields {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let body =
-            Bytes::from_request(request, state)
-                .await
-                .map_err(|rejection| match rejection.into_response().status() {
-                    StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge,
-                    _ => ApiError::BadRequest("The body did not arrive.".into()),
-                })?;
-        Self::parse(&body)
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        Self::parse(&received(request.into_body(), SMALL).await?)
     }
+}
+
+impl<S: Send + Sync> FromRequest<S> for LargeFields {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let body = received(request.into_body(), LARGE).await?;
+        let fields = match body.len() {
+            ..=SMALL => Fields::parse(&body),
+            // Nobody else has to wait meanwhile.
+            _ => finished(tokio::task::spawn_blocking(move || Fields::parse(&body)).await),
+        };
+        fields.map(Self)
+    }
+}
+
+/// A whole body, of so many bytes at most.
+async fn received(body: Body, most: usize) -> Result<Vec<u8>, ApiError> {
+    if body.size_hint().lower() > most as u64 {
+        return Err(ApiError::TooLarge(most));
+    }
+    let mut bytes = Vec::new();
+    let mut parts = body.into_data_stream();
+    let receive = async {
+        while let Some(part) = parts.next().await {
+            let part = part.map_err(|_| ApiError::BadRequest("The body did not arrive.".into()))?;
+            if bytes.len() + part.len() > most {
+                return Err(ApiError::TooLarge(most));
+            }
+            bytes.extend_from_slice(&part);
+        }
+        Ok(())
+    };
+    let arrived = timeout(PATIENCE, receive).await;
+    arrived.unwrap_or(Err(ApiError::TooSlow))?;
+    Ok(bytes)
 }
 
 /// A type by its name on the wire, in any case.

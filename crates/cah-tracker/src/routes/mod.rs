@@ -17,20 +17,17 @@ use std::{any::Any, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    extract::Request,
+    http::{HeaderName, HeaderValue, header},
+    middleware::{Next, from_fn},
     response::{IntoResponse, Response},
 };
-use tokio::sync::Semaphore;
-use tower_http::{
-    catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer, timeout::TimeoutLayer,
-};
+use tokio::{sync::Semaphore, time::timeout};
+use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
 
 use crate::service::Service;
 use error::ApiError;
-
-/// Longest body of a call: room for a result of 1 MiB and its escapes.
-const MAX_BODY: usize = 2 * cah_protocol::MAX_RESULT_BYTES;
+use whole_wats::WholeWats;
 
 /// How long a call may take, its body's arrival included.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -47,6 +44,7 @@ struct App {
     addr: SocketAddr,
     /// Held by reads that may walk over many jobs: one at a time, whoever asks.
     slow_reads: Arc<Semaphore>,
+    whole_wats: Arc<WholeWats>,
 }
 
 /// All routes of a tracker that listens on `addr`.
@@ -63,26 +61,37 @@ pub(crate) fn router(service: Arc<Service>, addr: SocketAddr) -> Router {
         .merge(assets::routes())
         .fallback(async || ApiError::NotFound("There is no such page."))
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(TimeoutLayer::with_status_code(
-            StatusCode::SERVICE_UNAVAILABLE,
-            DEADLINE,
-        ));
+        .layer(from_fn(in_time));
     let app = calls.merge(admin::long_routes()).with_state(App {
         service,
         addr,
         slow_reads: Arc::new(Semaphore::new(1)),
+        whole_wats: Arc::default(),
     });
     let header = |name: HeaderName, value: &'static str| {
         SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
     };
+    // What calls are answered holds at that moment only.
+    let no_store = HeaderValue::from_static("no-store");
     app.layer(CatchPanicLayer::custom(on_panic))
+        .layer(SetResponseHeaderLayer::if_not_present(
+            header::CACHE_CONTROL,
+            no_store,
+        ))
         .layer(header(
             header::CONTENT_SECURITY_POLICY,
             CONTENT_SECURITY_POLICY,
         ))
         .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(header(header::REFERRER_POLICY, "no-referrer"))
+}
+
+/// No call holds its caller's connection for longer than the deadline.
+async fn in_time(request: Request, next: Next) -> Response {
+    match timeout(DEADLINE, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => ApiError::Overloaded.into_response(),
+    }
 }
 
 /// A bug: logged in full, told to nobody.

@@ -1,6 +1,10 @@
 //! Whole WAT files, as the clients take them that do both shards of one without a lease.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use axum::{
     Json, Router,
@@ -14,13 +18,34 @@ use super::{
     App,
     crawlingathome::MAX_PAIRS,
     error::ApiError,
-    extract::{Fields, missing},
+    extract::{Fields, LargeFields, missing},
     operator,
 };
-use crate::store::{Completion, HandIn, HandInBy, Kind};
+use crate::store::{Caller, Completion, HandIn, HandInBy, Kind, StoreError};
 
 /// The most shards that one call may hand in.
 const MAX_SHARDS: usize = 1_000;
+
+/// How long it is believed that there is no whole file, once all open jobs were looked at: so many
+/// times the time that took, and no less than that.
+const BELIEF: u32 = 20;
+const SHORTEST_BELIEF: Duration = Duration::from_secs(1);
+
+/// Until when it is known that no file has both of its shards open.
+#[derive(Default)]
+pub(super) struct WholeWats(Mutex<Option<Instant>>);
+
+impl WholeWats {
+    fn may_be_there(&self) -> bool {
+        let none_until = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        none_until.is_none_or(|until| Instant::now() >= until)
+    }
+
+    fn are_missing(&self, search: Duration) {
+        let until = Instant::now() + (BELIEF * search).max(SHORTEST_BELIEF);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+    }
+}
 
 pub(super) fn routes() -> Router<App> {
     Router::new()
@@ -31,15 +56,46 @@ pub(super) fn routes() -> Router<App> {
 }
 
 async fn get_cpu_wat(State(app): State<App>) -> Result<String, ApiError> {
+    check_allowed(&app)?;
     if app.service.counts().await?.kind == Some(Kind::Data) {
         return Err(ApiError::NoOpenJob);
     }
-    let _turn = app.slow_reads.acquire().await;
-    let url = app.service.store().open_chunk().await?;
+    if let Some(url) = whole_wat(&app).await? {
+        return Ok(url);
+    }
+    let url = app.service.store().open_chunk(false).await?;
     url.ok_or(ApiError::NoOpenJob)
 }
 
+/// A file whose two shards are open: it may take a look at all open jobs to find one, or none.
+async fn whole_wat(app: &App) -> Result<Option<String>, ApiError> {
+    if !app.whole_wats.may_be_there() {
+        return Ok(None);
+    }
+    let _turn = app.slow_reads.acquire().await;
+    // Whoever had the turn before may have found out.
+    if !app.whole_wats.may_be_there() {
+        return Ok(None);
+    }
+    let begun = Instant::now();
+    let url = app.service.store().open_chunk(true).await?;
+    if url.is_none() {
+        app.whole_wats.are_missing(begun.elapsed());
+    }
+    Ok(url)
+}
+
+fn check_allowed(app: &App) -> Result<(), ApiError> {
+    match app.service.config().whole_wats {
+        true => Ok(()),
+        false => Err(ApiError::Forbidden(
+            "This tracker gives out no whole WAT files; join it as a worker.",
+        )),
+    }
+}
+
 async fn lookup_wat(State(app): State<App>, fields: Fields) -> Result<Json<Value>, ApiError> {
+    check_allowed(&app)?;
     let url = fields.text("url")?;
     let shards = app.service.store().open_shards(url.to_owned()).await?;
     Ok(Json(match shards.len() {
@@ -65,7 +121,11 @@ fn numbered(shard: Shard) -> Value {
     }])
 }
 
-async fn mark_as_done_cpu(State(app): State<App>, fields: Fields) -> Result<Json<Value>, ApiError> {
+async fn mark_as_done_cpu(
+    State(app): State<App>,
+    LargeFields(fields): LargeFields,
+) -> Result<Json<Value>, ApiError> {
+    check_allowed(&app)?;
     let urls = fields.object("urls")?;
     let mut results = Vec::new();
     for number in shards(&fields)? {
@@ -88,13 +148,25 @@ async fn mark_as_done_cpu(State(app): State<App>, fields: Fields) -> Result<Json
         nickname: nickname(&fields)?,
         operator: false,
     };
-    if fields.optional_text("token")?.is_some() {
-        // One that was timed out is told so, as with any other call.
-        let progress = "Handed in a WAT file".to_owned();
-        app.service.progress(fields.caller()?, progress).await?;
-    }
+    let caller = match fields.optional_text("token")? {
+        Some(_) => Some(fields.caller()?),
+        None => None,
+    };
     let completed = app.service.hand_in(results, by).await?;
+    if let Some(caller) = caller {
+        note_progress(&app, caller).await?;
+    }
     Ok(Json(json!({"status": "success", "completed": completed})))
+}
+
+/// These clients need no token. One that was timed out is no reason to refuse what they made, and
+/// they understand no refusal.
+async fn note_progress(app: &App, caller: Caller) -> Result<(), ApiError> {
+    let progress = "Handed in a WAT file".to_owned();
+    match app.service.progress(caller, progress).await {
+        Ok(_) | Err(StoreError::UnknownWorker) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn mark_as_done(State(app): State<App>, fields: Fields) -> Result<Json<Value>, ApiError> {

@@ -21,7 +21,7 @@ use super::{
     extract::{Fields, MAX_NUMBER, Params},
 };
 use crate::{
-    service::JoinError,
+    service::{JoinError, NoJob},
     store::{Claimed, Counts, Role, Task},
 };
 
@@ -50,8 +50,9 @@ async fn new(
         nickname => nickname,
     };
     check_nickname(nickname)?;
-    let role = role(&app, &params).await?;
-    let joined = app.service.join(nickname, role).await?;
+    let counts = app.service.counts().await?;
+    let role = role(&params, &counts)?;
+    let joined = app.service.join(nickname, role, &counts).await?;
     let heartbeat = Some(app.service.config().heartbeat().as_secs());
     Ok(match role {
         Role::Crawler(worker_type) => Json(NewWorkerResponse {
@@ -73,12 +74,9 @@ async fn new(
 }
 
 /// What the query asks to be: a stage, or else a type of worker.
-async fn role(app: &App, params: &Params) -> Result<Role, ApiError> {
+fn role(params: &Params, counts: &Counts) -> Result<Role, ApiError> {
     match params.get("stage") {
-        Some(stage) => {
-            let counts = app.service.counts().await?;
-            Ok(Role::Stage(find_stage(stage, &counts)?))
-        }
+        Some(stage) => Ok(Role::Stage(find_stage(stage, counts)?)),
         None => Ok(params.worker_type()?.into()),
     }
 }
@@ -109,11 +107,7 @@ async fn validate_worker(State(app): State<App>, fields: Fields) -> Result<&'sta
 
 async fn job_count(State(app): State<App>, params: Params) -> Result<String, ApiError> {
     let counts = app.service.counts().await?;
-    let role = match params.get("stage") {
-        Some(stage) => Role::Stage(find_stage(stage, &counts)?),
-        None => params.worker_type()?.into(),
-    };
-    let span = role.span(counts.stages.len());
+    let span = role(&params, &counts)?.span(counts.stages.len());
     let open = span.map_or(0, |span| counts.open_at(span.first));
     Ok(open.to_string())
 }
@@ -195,10 +189,20 @@ fn done(role: Role) -> &'static str {
     }
 }
 
+impl From<NoJob> for ApiError {
+    fn from(error: NoJob) -> Self {
+        match error {
+            NoJob::Braked(seconds) => Self::Braked(seconds),
+            NoJob::Store(error) => error.into(),
+        }
+    }
+}
+
 impl From<JoinError> for ApiError {
     fn from(error: JoinError) -> Self {
         match error {
             JoinError::NoSuchStage(text) => Self::BadRequest(text),
+            JoinError::Full(workers) => Self::Full(workers),
             JoinError::Store(error) => error.into(),
         }
     }

@@ -22,11 +22,12 @@ use cah_protocol::Shard;
 
 use crate::clock::Timestamp;
 
+pub(crate) use archive::Batch;
 pub use archive::{Archive, ArchiveError, Rows, TABLES, Table};
 pub use model::{
     Accepted, Added, BoardRow, Caller, Claim, Claimed, Completion, CompletionRecord, Counts,
-    Failure, Flag, HandIn, HandInBy, JobRecord, Kind, Moment, NewWorker, Order, ParkedJob, Point,
-    Reaped, Role, Span, StageCounts, State, Task, WorkerView,
+    FailedAttempt, Failure, Flag, HandIn, HandInBy, JobRecord, Kind, Moment, NewWorker, Order,
+    ParkedJob, Point, Reaped, Role, Span, StageCounts, State, Task, WorkerView,
 };
 pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;
@@ -53,6 +54,9 @@ pub enum StoreError {
     /// What an operator asked for does not fit the project as it is.
     #[error("{0}")]
     Conflict(String),
+    /// There is no store there, and none should be made.
+    #[error("there is no store {0}; `cah tracker init` makes one, and so does the first import")]
+    NoStore(String),
     /// The store cannot be opened.
     #[error("cannot open the store {name}: {reason}")]
     Open {
@@ -82,7 +86,8 @@ impl StoreError {
 #[async_trait]
 pub trait Jobs: Send + Sync {
     /// Leases the first job that is open for the caller. One that it still holds is re-opened
-    /// before, so that it never holds two; that is a failure.
+    /// before, so that it never holds two; that is a failure. [`StoreError::UnknownWorker`] for a
+    /// crawler that joined before the project turned out to have other jobs than shards.
     async fn claim(
         &self,
         caller: Caller,
@@ -121,10 +126,11 @@ pub trait Jobs: Send + Sync {
     /// The counters, as of the last change.
     async fn counts(&self) -> Result<Counts, StoreError>;
 
-    /// The first `limit` parked jobs, by number.
-    async fn parked(&self, limit: u32) -> Result<Vec<ParkedJob>, StoreError>;
+    /// The first `limit` parked jobs after number `after`.
+    async fn parked(&self, after: u64, limit: u32) -> Result<Vec<ParkedJob>, StoreError>;
 
-    /// The first `limit` jobs after number `after`, with all that is known about them.
+    /// The first `limit` jobs after number `after`, with all that is known about them; fewer where
+    /// that is much text, but none only where there are none.
     async fn records(&self, after: u64, limit: u32) -> Result<Vec<JobRecord>, StoreError>;
 
     /// Those of the addresses that no job waits with: what was handed over at them is used up, or
@@ -135,9 +141,9 @@ pub trait Jobs: Send + Sync {
 /// Whole WAT files, for clients that take both shards of one without a lease.
 #[async_trait]
 pub trait Chunks: Send + Sync {
-    /// The address of a WAT file with an open shard; of one whose two shards are open, where there
-    /// is one.
-    async fn open_chunk(&self) -> Result<Option<String>, StoreError>;
+    /// The address of a WAT file with an open shard, drawn among those that claims come to first;
+    /// with `whole` one whose two shards are open.
+    async fn open_chunk(&self, whole: bool) -> Result<Option<String>, StoreError>;
 
     /// The shards of a WAT file that wait at the first stage.
     async fn open_shards(&self, url: String) -> Result<Vec<Shard>, StoreError>;
@@ -166,6 +172,7 @@ pub trait Admin: Send + Sync {
     async fn add_payloads(&self, texts: Vec<String>, priority: i64) -> Result<Added, StoreError>;
 
     /// Opens parked jobs again, their failures forgotten: one or all. Returns how many.
+    /// [`StoreError::Conflict`] where the one is not parked.
     async fn requeue(&self, number: Option<u64>) -> Result<u64, StoreError>;
 
     /// Opens a job at the first stage as if nothing had ever been done with it: whoever works on
@@ -257,17 +264,38 @@ pub trait Store:
 /// # Errors
 /// [`StoreError::Open`] with what is wrong and what to do about it.
 pub async fn open(address: &str) -> Result<Arc<dyn Store>, StoreError> {
+    open_or(address, Absent::Make).await
+}
+
+/// Opens a store that is there: a slip in the address of one makes no other one.
+///
+/// # Errors
+/// [`StoreError::NoStore`], and as [`open`].
+pub async fn open_existing(address: &str) -> Result<Arc<dyn Store>, StoreError> {
+    open_or(address, Absent::Refuse).await
+}
+
+/// What is done where there is no store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absent {
+    /// One is made.
+    Make,
+    /// [`StoreError::NoStore`].
+    Refuse,
+}
+
+async fn open_or(address: &str, absent: Absent) -> Result<Arc<dyn Store>, StoreError> {
     if let Some(path) = address
         .strip_prefix("sqlite:")
         .filter(|path| !path.is_empty())
     {
-        return Ok(Arc::new(SqliteStore::open(path)?));
+        return Ok(Arc::new(SqliteStore::open(path, absent)?));
     }
     if ["postgres://", "postgresql://"]
         .iter()
         .any(|scheme| address.starts_with(scheme))
     {
-        return Ok(Arc::new(PostgresStore::open(address).await?));
+        return Ok(Arc::new(PostgresStore::open(address, absent).await?));
     }
     // What looks like a password is not repeated.
     let shown = match address.split_once(':') {

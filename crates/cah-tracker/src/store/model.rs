@@ -42,6 +42,11 @@ impl Role {
         exists.then_some(Span { first, last })
     }
 
+    /// Whether such a worker can do such a job: a crawler knows shards only.
+    pub(crate) fn does(self, task: &Task) -> bool {
+        matches!(self, Self::Stage(_)) || matches!(task, Task::Shard(_))
+    }
+
     /// As it is stored: the worker type, or the letter of the stage.
     pub(crate) fn as_text(self) -> String {
         match self {
@@ -401,6 +406,19 @@ pub struct JobRecord {
     pub failures: u32,
     /// What was accepted, stage by stage, the oldest first.
     pub completions: Vec<CompletionRecord>,
+    /// What went wrong, the oldest first.
+    pub failed: Vec<FailedAttempt>,
+}
+
+/// An attempt that brought nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedAttempt {
+    /// Which.
+    pub attempt: u32,
+    /// Why: text from outside.
+    pub message: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// The state of a job.

@@ -15,6 +15,8 @@ pub(super) struct Presence(Mutex<Inner>);
 
 #[derive(Default)]
 struct Inner {
+    /// How often everybody was forgotten.
+    generation: u64,
     by_token: HashMap<TokenHash, i64>,
     live: HashMap<i64, Live>,
 }
@@ -90,14 +92,24 @@ impl Presence {
     /// Forgets those of whom the database knows as much.
     pub(super) fn forget_saved(&self) {
         let mut inner = self.inner();
-        let Inner { by_token, live } = &mut *inner;
+        let Inner { by_token, live, .. } = &mut *inner;
         live.retain(|_, live| live.unsaved);
         by_token.retain(|_, worker| live.contains_key(worker));
     }
 
     /// Forgets everybody.
     pub(super) fn clear(&self) {
-        *self.inner() = Inner::default();
+        let mut inner = self.inner();
+        *inner = Inner {
+            generation: inner.generation + 1,
+            ..Inner::default()
+        };
+    }
+
+    /// Changes when everybody is forgotten: the number of a worker that was found before means
+    /// another one after it.
+    pub(super) fn generation(&self) -> u64 {
+        self.inner().generation
     }
 
     /// Finds the caller and moves its deadline. A worker whose deadline has passed is unknown,

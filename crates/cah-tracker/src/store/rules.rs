@@ -87,11 +87,30 @@ pub(super) fn no_such_stage() -> StoreError {
     StoreError::Conflict("the project has no such stage".into())
 }
 
+/// The refusal to open a job again that has not been parked.
+pub(super) fn not_parked(number: u64, there: Option<Place>) -> StoreError {
+    match there {
+        None => StoreError::NoSuchJob(number),
+        Some(place) => {
+            let state = place.state.as_str();
+            StoreError::Conflict(format!("job {number} is not parked: it is {state}"))
+        }
+    }
+}
+
+/// Text after which no more jobs are told at once, in bytes.
+pub(super) const MUCH_TEXT: usize = 16 << 20;
+
 /// The refusal of an archive for a store that has jobs.
 pub(super) fn has_jobs(jobs: i64) -> StoreError {
     StoreError::Conflict(format!(
         "the store has {jobs} jobs already; restore into an empty one, or replace them"
     ))
+}
+
+/// The refusal of a call that came before all that it is about was replaced.
+pub(super) fn was_replaced() -> StoreError {
+    StoreError::unavailable("the project was replaced by a backup meanwhile")
 }
 
 /// The refusal of rows that no store has written.
@@ -101,15 +120,32 @@ pub(super) fn does_not_fit(table: &str, why: &str) -> StoreError {
 
 /// The refusal of an archive that is not the whole of a project.
 pub(super) fn is_not_whole() -> StoreError {
-    StoreError::Conflict("the archive's counters do not match its jobs; it is not whole".into())
+    StoreError::Conflict("the archive's counters do not match its rows; it is not whole".into())
 }
 
-/// Whether the counters of an archive match its jobs: SQL that every store understands.
+/// Whether the counters of an archive match its rows: SQL that every store understands.
 pub(super) const IS_WHOLE: &str = "SELECT (SELECT count(*) FROM project) = 1
     AND (SELECT jobs FROM totals) = (SELECT count(*) FROM jobs)
     AND (SELECT closed FROM totals) = (SELECT count(*) FROM jobs WHERE state = 2)
+    AND (SELECT banned FROM totals) = (SELECT count(*) FROM jobs WHERE state = 3)
+    AND (SELECT parked FROM totals) = (SELECT count(*) FROM jobs WHERE state = 4)
     AND (SELECT sum(open) FROM stages) = (SELECT count(*) FROM jobs WHERE state = 0)
-    AND (SELECT sum(leased) FROM stages) = (SELECT count(*) FROM leases)";
+    AND NOT EXISTS (SELECT 1 FROM stages WHERE open <> (
+        SELECT count(*) FROM jobs WHERE state = 0 AND jobs.stage = stages.stage))
+    AND (SELECT count(*) FROM leases) = (SELECT count(*) FROM jobs WHERE state = 1)
+    AND (SELECT count(*) FROM leases) = (
+        SELECT count(*) FROM leases JOIN workers ON workers.id = leases.worker
+        JOIN jobs ON jobs.number = leases.number
+        WHERE state = 1 AND attempts = attempt AND stage = first_stage)
+    AND (SELECT sum(leased) FROM stages) = (SELECT count(*) FROM leases)
+    AND NOT EXISTS (SELECT 1 FROM stages WHERE leased <> (
+        SELECT count(*) FROM leases JOIN jobs USING (number) WHERE jobs.stage = stages.stage))
+    AND (SELECT closed FROM totals) = (SELECT coalesce(sum(closed), 0) FROM boards)
+    AND (SELECT pairs FROM totals) = (SELECT coalesce(sum(pairs), 0) FROM boards)
+    AND (SELECT pairs FROM totals) = (
+        SELECT coalesce(sum(pairs), 0) FROM completions WHERE revoked = 0)
+    AND (SELECT coalesce(sum(jobs), 0) FROM boards) = (
+        SELECT count(*) FROM completions WHERE revoked = 0)";
 
 /// A count of the database as a number of Rust; the schema keeps it from being negative.
 pub(super) fn unsigned(count: i64) -> u64 {

@@ -47,6 +47,7 @@ const CALLS: &[(&str, &str)] = &[
     ("POST", "/admin/reset-job"),
     ("POST", "/admin/ban-job"),
     ("POST", "/admin/requeue"),
+    ("GET", "/admin/parked"),
     ("GET", "/admin/banner"),
     ("POST", "/admin/banner"),
     ("GET", "/admin/contributors"),
@@ -142,6 +143,63 @@ async fn an_operator_steers_by_call() {
 }
 
 #[tokio::test]
+async fn all_parked_jobs_are_told() {
+    let app = tracker(Config {
+        max_failures: 1,
+        ..with_token()
+    })
+    .await;
+    app.add_wats(2..60).await;
+    for i in 0..110 {
+        let worker = app.join("ada", "HYBRID").await;
+        app.new_job(&worker).await.json();
+        let message = worker.body(json!({"message": format!("reason <{i}>")}));
+        app.post("/api/failJob", message).await;
+        app.post("/api/bye", worker.body(json!({}))).await;
+    }
+    let some = get(&app, "/admin/parked").await.json();
+    assert_eq!(some.as_array().unwrap().len(), 100);
+    assert_eq!(
+        some[0],
+        json!({
+            "number": 1,
+            "about": "https://data.example.org/00000.warc.wat.gz",
+            "failures": 1,
+            "messages": ["reason <0>"],
+        })
+    );
+    let rest = get(&app, "/admin/parked?after=100").await.json();
+    assert_eq!(rest.as_array().unwrap().len(), 10);
+    assert!(app.get("/").await.text.contains("lists 90 more"));
+    assert_eq!(get(&app, "/admin/parked?after=x").await.status, 400);
+    let open = post(&app, "/admin/requeue", json!({"number": 120})).await;
+    assert!(
+        open.is(409, "Job 120 is not parked: it is open."),
+        "{open:?}"
+    );
+    let opened = post(&app, "/admin/requeue", json!({"number": 1})).await;
+    assert_eq!(opened.json()["requeued"], 1);
+    recount::check(&app.db());
+}
+
+#[tokio::test]
+async fn bodies_that_are_no_calls_are_refused() {
+    let app = tracker(with_token()).await;
+    let deep = "[".repeat(50_000);
+    for (method, path) in CALLS.iter().filter(|(method, _)| *method == "POST") {
+        let method: Method = method.parse().unwrap();
+        for body in ["", "null", "[]", "{", "{\"number\": -1}", &deep] {
+            let request = request(&app, method.clone(), path).body(body.to_owned());
+            let refused = answer(request).await;
+            assert_eq!(refused.status, 400, "{path}: {refused:?}");
+            assert!(!refused.text.contains('\n') && refused.text.len() < 300);
+        }
+    }
+    assert_eq!(app.open_jobs("HYBRID").await, 4);
+    recount::check(&app.db());
+}
+
+#[tokio::test]
 async fn lists_are_imported_by_call() {
     let app = tracker(with_token()).await;
     let import = |query: &str, body: &str| {
@@ -165,6 +223,8 @@ async fn lists_are_imported_by_call() {
         ("format=json", "{}", 400),
         ("format=json&stages=a", "[\"x\"]", 409),
         ("format=json&stages=CPU,GPU", "[\"x\"]", 409),
+        ("format=json&stages=CPU,b", "[\"x\"]", 409),
+        ("format=json&stages=CPU,,", "[\"x\"]", 400),
     ] {
         let refused = import(query, body).await;
         assert_eq!(refused.status, status, "{query}: {refused:?}");
@@ -205,7 +265,11 @@ async fn a_project_is_kept_and_restored_by_call() {
     assert_eq!(restore("?replace=perhaps", kept()).await.status, 400);
     for cut in [0, 10, backup.len() / 2, backup.len() - 9] {
         let refused = restore("?replace=true", backup[..cut].to_vec()).await;
-        assert_eq!(refused.status, 409, "{refused:?}");
+        assert_eq!(refused.status, 400, "{refused:?}");
+        assert!(
+            refused.text.ends_with("nothing was changed."),
+            "{refused:?}"
+        );
     }
     assert_eq!(app.get("/data").await.json()["total_pairs_scraped"], 12);
     assert_eq!(restore("?replace=true", kept()).await.json()["closed"], 1);

@@ -129,6 +129,55 @@ async fn five_workers_send_a_job_back() {
     recount::check(&app.db());
 }
 
+/// Whatever the call is called: five reports of DistCompute workers, one of a Crawling@Home worker.
+#[tokio::test]
+async fn the_worker_decides_how_many_reports_it_takes() {
+    let app = project(&["one"]).await;
+    let first = Client::join(&app, "a").await;
+    first.new_job().await;
+    first.complete("made").await;
+    let second = Client::join(&app, "b").await;
+    second.new_job().await;
+    let flagged = second.call("/api/gpuInvalidDownload", json!({})).await;
+    assert!(flagged.is(200, SUCCESS), "{flagged:?}");
+    assert_eq!(app.get("/api/jobCount?stage=b").await.text, "1");
+
+    let app = TestApp::start(1).await;
+    let cpu = app.join("ada", "CPU").await;
+    app.new_job(&cpu).await.json();
+    let done = cpu.body(json!({"url": "http://cpu/1.tar"}));
+    app.post("/api/markAsDone", done).await;
+    let gpu = app.join("ada", "GPU").await;
+    app.new_job(&gpu).await.json();
+    let flagged = app
+        .post("/api/flagInvalidData", json!({"token": gpu.token}))
+        .await;
+    assert!(flagged.is(200, OK), "{flagged:?}");
+    assert_eq!(app.open_jobs("GPU").await, 0);
+    assert_eq!(app.open_jobs("CPU").await, 2);
+    recount::check(&app.db());
+}
+
+#[tokio::test]
+async fn what_is_flagged_without_a_job_changes_nothing() {
+    let app = project(&["one"]).await;
+    let worker = Client::join(&app, "a").await;
+    assert_eq!(worker.flag().await.status, 403);
+    assert_eq!(worker.complete("x").await.status, 403);
+    worker.new_job().await.json();
+    for data in [
+        json!(null),
+        json!(7),
+        json!("a\u{0}"),
+        json!("x".repeat((1 << 20) + 1)),
+    ] {
+        let refused = worker.call("/api/completeJob", json!({"data": data})).await;
+        assert_eq!(refused.status, 400, "{refused:?}");
+    }
+    assert!(worker.complete(&"x".repeat(1 << 20)).await.is(200, OK));
+    recount::check(&app.db());
+}
+
 #[tokio::test]
 async fn stages_that_there_are_not() {
     let app = project(&["one"]).await;

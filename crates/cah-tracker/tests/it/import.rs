@@ -2,7 +2,7 @@
 
 use std::io::{Cursor, Write};
 
-use cah_tracker::operation::{self, Format, ImportError, Imported};
+use cah_tracker::operation::{self, CheckedList, Format, ImportError, Imported};
 use flate2::{Compression, write::GzEncoder};
 
 use crate::{app::TestApp, recount};
@@ -17,7 +17,8 @@ fn list(wats: std::ops::Range<usize>) -> Vec<u8> {
 async fn import(app: &TestApp, list: Vec<u8>) -> Result<Imported, ImportError> {
     let base_url = BASE.into();
     let format = Format::WatPaths { base_url };
-    operation::import(&*app.store, Cursor::new(list), format, None, 0).await
+    let list = CheckedList::read(Cursor::new(list), format).await?;
+    operation::import(&*app.store, list, None, 0).await
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod cycle;
 mod distcompute;
 mod hostile;
 mod import;
+mod limits;
 mod model;
 mod pages;
 mod postgres;

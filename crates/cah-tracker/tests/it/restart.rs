@@ -1,11 +1,20 @@
 //! What was acknowledged survives the program.
 
-use cah_protocol::SUCCESS;
-use cah_tracker::Clock;
+use cah_protocol::{SUCCESS, WorkerType};
+use cah_tracker::{
+    Clock, TokenHash,
+    store::{Caller, Claim, Completion, Moment, NewWorker, Order, StoreError},
+};
+use tokio::sync::mpsc;
 
 use crate::{
-    app::{IDLE, TestApp},
+    app::{IDLE, START, TestApp},
     recount,
+};
+
+const AT: Moment = Moment {
+    now: START,
+    until: START + IDLE,
 };
 
 #[tokio::test]
@@ -66,6 +75,63 @@ async fn a_clock_that_was_years_ahead_freezes_nothing() {
     app.tracker.service().record_point_if_due().await.unwrap();
     let newest = app.store.points(1).await.unwrap();
     assert_eq!(newest[0].at, app.clock.now());
+    recount::check(&app.db());
+}
+
+/// The number of its worker means another one, once everything has been replaced.
+#[tokio::test]
+async fn a_call_that_waited_for_a_restore_is_refused() {
+    let app = TestApp::start(1).await;
+    let store = app.store.as_ref();
+    let caller = |name: &str| Caller {
+        token: TokenHash::of(name),
+        role: Some(WorkerType::Hybrid.into()),
+    };
+    let join = async |name: &str| {
+        let worker = NewWorker {
+            token: TokenHash::of(name),
+            role: WorkerType::Hybrid.into(),
+            display_name: name.into(),
+            nickname: name.into(),
+            progress: String::new(),
+        };
+        store.register(worker, AT).await.unwrap();
+    };
+    join("then").await;
+    let claim = Claim {
+        order: Order::Oldest,
+        max_failures: 5,
+    };
+    store.claim(caller("then"), claim, AT).await.unwrap();
+    store.flush(START).await.unwrap();
+    let (send, mut rows) = mpsc::channel(100);
+    store.dump(send).await.unwrap();
+    let mut kept = Vec::new();
+    while let Some(batch) = rows.recv().await {
+        kept.push(batch);
+    }
+    // The only worker of now has the number of the one of then.
+    store.leave(caller("then"), AT).await.unwrap();
+    join("now").await;
+
+    let (send, rows) = mpsc::channel(100);
+    let late = async {
+        // The restore waits for its rows, and the call for the restore.
+        let completion = Completion::default();
+        let complete = store.complete(caller("now"), completion, AT);
+        let restore = async {
+            for batch in kept {
+                send.send(Ok(batch)).await.unwrap();
+            }
+            drop(send);
+        };
+        tokio::join!(biased; complete, restore).0
+    };
+    let (loaded, late) = tokio::join!(biased; store.load(rows, true, 0), late);
+    loaded.unwrap();
+    assert!(matches!(late, Err(StoreError::Unavailable(_))), "{late:?}");
+    let held = store.complete(caller("then"), Completion::default(), AT);
+    held.await.unwrap();
     recount::check(&app.db());
 }
 

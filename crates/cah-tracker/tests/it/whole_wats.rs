@@ -1,12 +1,18 @@
 //! Clients that take whole WAT files without a lease, and `isCompleted`.
 
+use std::sync::Arc;
+
+use cah_tracker::{Config, ManualClock};
 use serde_json::{Value, json};
 
-use crate::{app::TestApp, recount};
+use crate::{
+    app::{START, TestApp, test_config},
+    recount,
+};
 
 #[tokio::test]
 async fn a_whole_wat_file_goes_its_way() {
-    let app = TestApp::start(2).await;
+    let app = TestApp::start(1).await;
     let url = app.get("/custom/get-cpu-wat").await;
     assert!(url.is(200, "https://data.example.org/00000.warc.wat.gz"));
     let found = app
@@ -30,7 +36,7 @@ async fn a_whole_wat_file_goes_its_way() {
     }
     assert_eq!(
         (app.open_jobs("CPU").await, app.open_jobs("GPU").await),
-        (2, 2)
+        (0, 2)
     );
     let gone = app
         .post("/custom/lookup-wat", json!({"url": url.text}))
@@ -49,18 +55,41 @@ async fn a_whole_wat_file_goes_its_way() {
 }
 
 #[tokio::test]
-async fn who_has_timed_out_hands_nothing_in() {
+async fn who_has_timed_out_hands_in_what_it_made() {
     let app = TestApp::start(1).await;
-    let done = |token: &str| {
+    let done = |number: u64, token: &str| {
+        let urls = json!({number.to_string(): "postgres"});
         let fields = json!({
-            "shards": [1], "urls": {"1": "postgres"}, "nickname": "ada", "token": token,
+            "shards": [number], "urls": urls, "nickname": "ada", "token": token,
         });
         app.post("/custom/markasdone-cpu", fields)
     };
-    assert_eq!(done("no worker's").await.status, 404);
+    assert_eq!(done(1, "no worker's").await.json()["completed"], 1);
     let worker = app.join("ada", "CPU").await;
-    assert_eq!(done(&worker.token).await.json()["completed"], 1);
-    assert_eq!(app.get("/data").await.json()["completion_str"], "1 / 2");
+    assert_eq!(done(2, &worker.token).await.json()["completed"], 1);
+    assert_eq!(app.get("/data").await.json()["completion_str"], "2 / 2");
+    let path = format!("/worker/cpu/{}/data", worker.display_name);
+    assert_eq!(
+        app.get(&path).await.json()["progress"],
+        "Handed in a WAT file"
+    );
+}
+
+#[tokio::test]
+async fn an_operator_may_want_workers_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config {
+        whole_wats: false,
+        ..test_config()
+    };
+    let app = TestApp::open(dir, Arc::new(ManualClock::new(START)), config).await;
+    app.add_wats(0..1).await;
+    let text = "This tracker gives out no whole WAT files; join it as a worker.";
+    assert!(app.get("/custom/get-cpu-wat").await.is(403, text));
+    for call in ["/custom/lookup-wat", "/custom/markasdone-cpu"] {
+        let refused = app.post(call, json!({"shards": [1]})).await;
+        assert!(refused.is(403, text), "{refused:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,6 @@
 //! `cah demo`: the whole system on one machine, on a web whose truth is known.
 
 use std::{
-    io::Cursor,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -16,7 +15,7 @@ use cah_worker::{Pipeline, PipelineConfig, Stop, volunteer};
 use crawlingathome::{ClientConfig, HybridClient};
 use futures::TryStreamExt;
 
-use super::tracker::read_list;
+use super::tracker::fetch_list;
 use crate::{
     assets,
     display::{Display, note, print},
@@ -133,10 +132,11 @@ async fn stay(tracker: &RunningTracker) -> Result<()> {
 async fn tracker(listen: SocketAddr, web: &ServedWeb, folder: &Path) -> Result<RunningTracker> {
     let database = folder.join("tracker.db");
     let store = store::open(&format!("sqlite:{}", database.display())).await?;
-    let list = read_list(&web.wat_paths_url()).await?;
+    let list = fetch_list(&web.wat_paths_url()).await?;
     let base_url = web.base_url();
     let format = operation::Format::WatPaths { base_url };
-    operation::import(&*store, Cursor::new(list), format, None, 0).await?;
+    let list = operation::CheckedList::read(list, format).await?;
+    operation::import(&*store, list, None, 0).await?;
     let listener = tokio::net::TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on {listen}; is the port taken?"))?;

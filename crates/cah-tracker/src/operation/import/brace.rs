@@ -13,7 +13,8 @@ pub(super) struct Braces(Vec<Part>);
 #[derive(Debug, PartialEq, Eq)]
 enum Part {
     Literal(String),
-    Choice(Vec<Braces>),
+    /// Each with the number of words that it and those before it stand for.
+    Choice(Vec<(u64, Braces)>),
     /// Numbers from the first to the last, either may be the larger one.
     Range {
         first: i64,
@@ -37,7 +38,7 @@ impl Braces {
         }
         match braces.count() {
             Some(count) if count <= MAX_WORDS => Ok(braces),
-            _ => Err(format!("it stands for more than {MAX_WORDS} words")),
+            _ => Err(too_many()),
         }
     }
 
@@ -74,25 +75,21 @@ impl Part {
     fn count(&self) -> Option<u64> {
         match self {
             Self::Literal(_) => Some(1),
-            Self::Choice(choices) => choices
-                .iter()
-                .try_fold(0_u64, |sum, choice| sum.checked_add(choice.count()?)),
+            Self::Choice(choices) => Some(choices.last().map_or(0, |(words, _)| *words)),
             Self::Range {
                 first, last, step, ..
             } => (first.abs_diff(*last) / step.unsigned_abs()).checked_add(1),
         }
     }
 
-    fn write(&self, mut index: u64, word: &mut String) {
+    fn write(&self, index: u64, word: &mut String) {
         match self {
             Self::Literal(text) => word.push_str(text),
             Self::Choice(choices) => {
-                for choice in choices {
-                    let count = choice.count().unwrap_or_default();
-                    if index < count {
-                        return choice.write(index, word);
-                    }
-                    index -= count;
+                let at = choices.partition_point(|(words, _)| *words <= index);
+                let before = at.checked_sub(1).map_or(0, |at| choices[at].0);
+                if let Some((_, choice)) = choices.get(at) {
+                    choice.write(index - before, word);
                 }
             }
             Self::Range {
@@ -108,6 +105,10 @@ impl Part {
             }
         }
     }
+}
+
+fn too_many() -> String {
+    format!("it stands for more than {MAX_WORDS} words")
 }
 
 struct Reader<'a> {
@@ -156,10 +157,17 @@ impl Reader<'_> {
             return Err(format!("braces are nested more than {MAX_DEPTH} deep"));
         }
         self.depth += 1;
-        let mut choices = vec![self.sequence()?];
-        while self.rest.starts_with(',') {
+        let mut choices = Vec::new();
+        let mut words = 0_u64;
+        loop {
+            let choice = self.sequence()?;
+            let count = choice.count().and_then(|count| words.checked_add(count));
+            words = count.ok_or_else(too_many)?;
+            choices.push((words, choice));
+            if !self.rest.starts_with(',') {
+                break;
+            }
             self.advance(1);
-            choices.push(self.sequence()?);
         }
         if !self.rest.starts_with('}') {
             return Err("a `{` is not closed".into());

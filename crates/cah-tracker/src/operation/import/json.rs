@@ -1,13 +1,20 @@
 //! JSON lists of jobs: texts, lists and objects.
 
-use std::{fmt, io::Read};
+use std::{
+    cell::Cell,
+    fmt,
+    io::{self, Read},
+};
 
-use cah_protocol::distcompute::JSON_PREFIX;
+use cah_protocol::{MAX_RESULT_BYTES, distcompute::JSON_PREFIX};
 use serde::{
     Deserializer,
     de::{Error as _, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
+
+/// The longest entry as it is written: the longest job of which every byte is escaped.
+const MAX_ENTRY: u64 = 6 * MAX_RESULT_BYTES as u64 + 64;
 
 /// Hands on every entry of a JSON list, as the data of a job, without keeping the list in memory.
 ///
@@ -16,12 +23,50 @@ pub(super) fn read(
     list: impl Read,
     mut take: impl FnMut(String) -> Result<(), String>,
 ) -> Result<(), serde_json::Error> {
-    let mut json = serde_json::Deserializer::from_reader(list);
-    json.deserialize_seq(Entries(&mut take))?;
+    let left = Cell::new(MAX_ENTRY);
+    let number = Cell::new(1);
+    let mut json = serde_json::Deserializer::from_reader(Rationed {
+        list,
+        left: &left,
+        number: &number,
+    });
+    json.deserialize_seq(Entries {
+        take: &mut take,
+        left: &left,
+        number: &number,
+    })?;
     json.end()
 }
 
-struct Entries<'a, T>(&'a mut T);
+/// A reader that gives no more of one entry than an entry may have.
+struct Rationed<'a, R> {
+    list: R,
+    left: &'a Cell<u64>,
+    number: &'a Cell<u64>,
+}
+
+impl<R: Read> Read for Rationed<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.left.get() == 0 {
+            let number = self.number.get();
+            return Err(io::Error::other(format!(
+                "job {number} of the list is longer than {MAX_ENTRY} bytes"
+            )));
+        }
+        let most = usize::try_from(self.left.get()).unwrap_or(usize::MAX);
+        let most = most.min(buffer.len());
+        let read = self.list.read(&mut buffer[..most])?;
+        self.left.set(self.left.get() - read as u64);
+        Ok(read)
+    }
+}
+
+struct Entries<'a, T> {
+    take: &'a mut T,
+    left: &'a Cell<u64>,
+    /// From 1.
+    number: &'a Cell<u64>,
+}
 
 impl<'de, T: FnMut(String) -> Result<(), String>> Visitor<'de> for Entries<'_, T> {
     type Value = ();
@@ -31,11 +76,12 @@ impl<'de, T: FnMut(String) -> Result<(), String>> Visitor<'de> for Entries<'_, T
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
-        let mut number = 0_u64;
         while let Some(entry) = entries.next_element::<Box<RawValue>>()? {
-            number += 1;
-            let taken = data(entry.get()).and_then(&mut *self.0);
+            let number = self.number.get();
+            let taken = data(entry.get()).and_then(&mut *self.take);
             taken.map_err(|why| A::Error::custom(format!("job {number} of the list {why}")))?;
+            self.number.set(number + 1);
+            self.left.set(MAX_ENTRY);
         }
         Ok(())
     }

@@ -5,27 +5,21 @@
 //! before the store is touched, whatever the length of the list, in little memory.
 
 mod brace;
+mod check;
 mod json;
 mod lines;
 mod wat_paths;
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, BufWriter, Read, Seek, Write},
+    io::{self, BufRead, BufReader, Read},
 };
 
-use cah_protocol::{MAX_RESULT_BYTES, check_result};
-use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use self::{
-    brace::Braces,
-    lines::Lines,
-    wat_paths::{Base, MAX_URL},
-};
-use super::{check_stages, finished};
+use super::{WrongStages, check_stages, finished};
 use crate::store::{Added, Store, StoreError};
 
 /// Entries in one transaction, and their text at most.
@@ -135,14 +129,51 @@ pub enum ImportError {
         "the project is new: name the stages that each job goes through (`--stages NAME,NAME`); nothing was imported"
     )]
     NoStages,
+    /// The stages have names that stages cannot have.
+    #[error("{0}; nothing was imported")]
+    Stages(#[from] WrongStages),
     /// The store refused.
-    #[error("{source}; {imported} entries of the list are in, importing it again adds the rest")]
+    #[error("{source}; {}", how_much_is_in(*.imported))]
     Store {
         /// Entries that were imported, or found there, before.
         imported: u64,
         /// What the store said.
         source: StoreError,
     },
+}
+
+/// What an import that was interrupted has done, and what to do about the rest.
+pub(crate) fn how_much_is_in(imported: u64) -> String {
+    match imported {
+        0 => "nothing was imported".into(),
+        1 => "1 entry of the list is in, importing it again adds the rest".into(),
+        n => format!("{n} entries of the list are in, importing it again adds the rest"),
+    }
+}
+
+/// A list whose entries have been found good: they are kept in a temporary file.
+#[derive(Debug)]
+pub struct CheckedList {
+    entries: File,
+    of_shards: bool,
+}
+
+impl CheckedList {
+    /// Reads a list to its end.
+    ///
+    /// # Errors
+    /// What is wrong with the list, and where.
+    pub async fn read(
+        list: impl Read + Send + 'static,
+        format: Format,
+    ) -> Result<Self, ImportError> {
+        let of_shards = format.is_of_shards();
+        let entries = tokio::task::spawn_blocking(move || check::check(list, &format)).await;
+        Ok(Self {
+            entries: finished(entries)?,
+            of_shards,
+        })
+    }
 }
 
 /// What an import did.
@@ -164,19 +195,16 @@ pub struct Imported {
 /// and importing a longer one adds the rest, with the next numbers.
 ///
 /// # Errors
-/// See [`ImportError`]; a list with a wrong entry leaves the store untouched.
+/// [`ImportError::NoStages`], and what the store says.
 pub async fn import(
     store: &dyn Store,
-    list: impl Read + Send + 'static,
-    format: Format,
+    CheckedList { entries, of_shards }: CheckedList,
     stages: Option<Vec<String>>,
     priority: i64,
 ) -> Result<Imported, ImportError> {
-    let of_shards = format.is_of_shards();
-    let checked = off_the_runtime(move || check(list, &format)).await?;
     prepare(store, of_shards, stages).await?;
     let (send, mut batches) = mpsc::channel(2);
-    let reading = tokio::task::spawn_blocking(move || read_batches(checked, &send));
+    let reading = tokio::task::spawn_blocking(move || read_batches(entries, &send));
     let mut total = Added::default();
     while let Some(batch) = batches.recv().await {
         let added = match of_shards {
@@ -210,7 +238,7 @@ async fn prepare(
     };
     match stages {
         Some(stages) => {
-            check_stages(&stages).map_err(refused)?;
+            check_stages(&stages)?;
             store.init(stages).await.map_err(refused)
         }
         None if of_shards => Ok(()),
@@ -220,114 +248,6 @@ async fn prepare(
             }
             _ => Ok(()),
         },
-    }
-}
-
-async fn off_the_runtime<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, ImportError> + Send + 'static,
-) -> Result<T, ImportError> {
-    finished(tokio::task::spawn_blocking(work).await)
-}
-
-/// Enough of a line to recognise it.
-fn start(line: &str) -> String {
-    line.chars()
-        .take(120)
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
-}
-
-/// Reads the whole list and keeps its entries in a temporary file, a JSON text a line.
-fn check(list: impl Read + 'static, format: &Format) -> Result<File, ImportError> {
-    let mut kept = Kept::new()?;
-    let unreadable = |source| ImportError::Read { line: 0, source };
-    match format {
-        Format::WatPaths { base_url } => {
-            let base = Base::parse(base_url)?;
-            let mut lines = Lines::new(unzipped(list).map_err(unreadable)?, MAX_URL);
-            while let Some((line, text)) = lines.next()? {
-                let url = base.resolve(text);
-                kept.push(&url.map_err(|reason| ImportError::Line { line, reason })?)?;
-            }
-        }
-        Format::Lines => {
-            let list = unzipped(list).map_err(unreadable)?;
-            let mut lines = Lines::new(list, MAX_RESULT_BYTES);
-            while let Some((line, text)) = lines.next()? {
-                let sound = check_result(text).map_err(|e| e.to_string());
-                sound.map_err(|reason| ImportError::Line { line, reason })?;
-                kept.push(text)?;
-            }
-        }
-        Format::Json => {
-            let list = BufReader::new(unzipped(list).map_err(unreadable)?);
-            let mut full = None;
-            let read = json::read(list, |job| {
-                check_result(&job).map_err(|e| format!("is no job: {e}"))?;
-                kept.push(&job).map_err(|error| {
-                    let text = error.to_string();
-                    full = Some(error);
-                    text
-                })
-            });
-            if let Some(error) = full {
-                return Err(error);
-            }
-            read.map_err(|error| ImportError::Json(error.to_string()))?;
-        }
-        Format::Brace => expand(list, &mut kept)?,
-    }
-    kept.finish()
-}
-
-/// Keeps the words of a brace expression, which is the whole list.
-fn expand(list: impl Read, kept: &mut Kept) -> Result<(), ImportError> {
-    let mut lines = Lines::new(list, MAX_RESULT_BYTES);
-    let Some((_, text)) = lines.next()? else {
-        return Ok(());
-    };
-    let refuse = |reason: String| ImportError::Brace {
-        expression: start(text),
-        reason,
-    };
-    check_result(text).map_err(|e| refuse(e.to_string()))?;
-    let braces = Braces::parse(text).map_err(refuse)?;
-    braces.words().try_for_each(|word| kept.push(&word))
-}
-
-/// The entries that were found good.
-struct Kept {
-    file: BufWriter<File>,
-    any: bool,
-}
-
-impl Kept {
-    fn new() -> Result<Self, ImportError> {
-        let file = tempfile::tempfile().map_err(ImportError::Keep)?;
-        Ok(Self {
-            file: BufWriter::new(file),
-            any: false,
-        })
-    }
-
-    fn push(&mut self, entry: &str) -> Result<(), ImportError> {
-        self.any = true;
-        serde_json::to_writer(&mut self.file, entry)
-            .map_err(io::Error::from)
-            .and_then(|()| self.file.write_all(b"\n"))
-            .map_err(ImportError::Keep)
-    }
-
-    fn finish(self) -> Result<File, ImportError> {
-        if !self.any {
-            return Err(ImportError::Empty);
-        }
-        let mut file = self
-            .file
-            .into_inner()
-            .map_err(|error| ImportError::Keep(error.into_error()))?;
-        file.rewind().map_err(ImportError::Keep)?;
-        Ok(file)
     }
 }
 
@@ -348,105 +268,4 @@ fn read_batches(checked: File, send: &mpsc::Sender<Vec<String>>) -> io::Result<(
         let _ = send.blocking_send(batch);
     }
     Ok(())
-}
-
-/// A list as it is, gzip or plain by its first bytes.
-fn unzipped(mut list: impl Read + 'static) -> io::Result<Box<dyn Read>> {
-    let mut head = Vec::with_capacity(2);
-    list.by_ref().take(2).read_to_end(&mut head)?;
-    let gzip = head == [0x1f, 0x8b];
-    let whole = io::Cursor::new(head).chain(list);
-    Ok(match gzip {
-        true => Box::new(MultiGzDecoder::new(whole)),
-        false => Box::new(whole),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const BASE: &str = "https://data.example.org";
-
-    fn wat_paths() -> Format {
-        Format::WatPaths {
-            base_url: BASE.into(),
-        }
-    }
-
-    fn entries(list: &'static [u8], format: &Format) -> Result<Vec<String>, ImportError> {
-        let file = check(list, format)?;
-        let entry = |line: io::Result<String>| serde_json::from_str(&line.unwrap()).unwrap();
-        Ok(BufReader::new(file).lines().map(entry).collect())
-    }
-
-    fn refusal(list: &'static [u8], format: &Format) -> String {
-        entries(list, format).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn paths_are_joined_and_urls_are_left() {
-        let list = b"a/b.warc.wat.gz\r\n\n  /c.wat  \ns3://bucket/d.wat.gz";
-        assert_eq!(
-            entries(list, &wat_paths()).unwrap(),
-            [
-                "https://data.example.org/a/b.warc.wat.gz",
-                "https://data.example.org/c.wat",
-                "s3://bucket/d.wat.gz"
-            ]
-        );
-    }
-
-    #[test]
-    fn a_wrong_line_is_named_with_its_number() {
-        let refusal = |list| refusal(list, &wat_paths());
-        assert_eq!(
-            refusal(b"a.wat.gz\n\nb.warc.gz\n"),
-            "line 3 of the list: `b.warc.gz` ends in neither .wat.gz nor .wat; nothing was imported"
-        );
-        assert!(refusal(b"<html>").starts_with("line 1 of the list: `<html>` has"));
-        assert!(refusal(b"a.wat\nb\0.wat").starts_with("line 2"));
-        assert!(refusal(b"a.wat\n\xff.wat").contains("line 2 of the list: it is not UTF-8"));
-        assert!(refusal(b"file:///etc/x.wat").contains("no http, https or s3 address"));
-        assert!(refusal(b"\n \n").contains("empty"));
-    }
-
-    #[test]
-    fn other_lists_are_read_as_they_are_written() {
-        let lines = entries(b" one \n\ntwo\tb\r\n", &Format::Lines).unwrap();
-        assert_eq!(lines, ["one", "two\tb"]);
-        assert!(refusal(b"a\nb\0", &Format::Lines).starts_with("line 2 of the list"));
-        let json = entries(br#"["a\nb", {"x": 1}]"#, &Format::Json).unwrap();
-        assert_eq!(json, ["a\nb", r#"<!json!>{"x":1}"#]);
-        let refused = refusal(b"[\"a\",\n7]", &Format::Json);
-        assert!(refused.contains("job 2 of the list is no text") && refused.contains("line 2"));
-        assert!(refusal(b"[\"\\u0000\"]", &Format::Json).contains("control character"));
-        assert!(refusal(b"[]", &Format::Json).contains("empty"));
-        let braces = entries(b"{a,b}{1..2}", &Format::Brace).unwrap();
-        assert_eq!(braces, ["a1", "a2", "b1", "b2"]);
-        assert!(refusal(b"{a", &Format::Brace).contains("not closed"));
-    }
-
-    #[test]
-    fn an_endless_line_is_refused_without_being_read() {
-        let longest = format!("{BASE}/{}.wat\r\n", "a".repeat(MAX_URL - BASE.len() - 5));
-        assert!(check(io::Cursor::new(longest), &wat_paths()).is_ok());
-        for format in [wat_paths(), Format::Lines, Format::Brace] {
-            let error = check(io::repeat(b'a'), &format).unwrap_err();
-            assert!(error.to_string().contains("longer than"), "{error}");
-        }
-    }
-
-    #[test]
-    fn gzip_is_known_by_its_content_and_damage_is_told() {
-        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        gzip.write_all(b"a.wat.gz\nb.wat.gz\n").unwrap();
-        let mut bytes = gzip.finish().unwrap();
-        assert!(check(io::Cursor::new(bytes.clone()), &wat_paths()).is_ok());
-        bytes.truncate(bytes.len() - 9);
-        assert!(matches!(
-            check(io::Cursor::new(bytes), &wat_paths()),
-            Err(ImportError::Read { .. })
-        ));
-    }
 }

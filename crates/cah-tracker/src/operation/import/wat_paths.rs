@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use super::{ImportError, start};
+use super::{ImportError, check::start};
 
 /// Longest URL of a WAT file, in bytes.
 pub(super) const MAX_URL: usize = 2_048;

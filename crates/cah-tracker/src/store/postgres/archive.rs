@@ -15,10 +15,8 @@ use super::{
     connection::{Connection, code, message},
     pool::{Pooled, Transaction},
 };
-use crate::store::{ArchiveError, Rows, StoreError, TABLES, Table, rules};
-
-/// Rows that are sent at a time.
-const BATCH: usize = 1_000;
+use crate::clock::Timestamp;
+use crate::store::{ArchiveError, Batch, Rows, StoreError, TABLES, Table, rules};
 
 /// A whole project takes its time, and so does whoever reads or writes the archive.
 const PATIENCE: &str = "
@@ -61,20 +59,17 @@ async fn dump_table(
     let none: [&(dyn ToSql + Sync); 0] = [];
     let rows = db.client().query_raw(&sql, none).await?;
     let mut rows = pin!(rows);
-    let mut batch = Vec::with_capacity(BATCH);
+    let mut batch = Batch::of(index);
     while let Some(row) = rows.try_next().await? {
-        batch.push((0..row.len()).map(|i| value(&row, i)).collect());
-        if batch.len() == BATCH && !flush(send, index, &mut batch).await {
+        let full = batch.push((0..row.len()).map(|i| value(&row, i)).collect());
+        if let Some(rows) = full
+            && send.send(rows).await.is_err()
+        {
             return Ok(false);
         }
     }
     // Tables without rows are told as well. Whoever listened and went away needs no more.
-    Ok(flush(send, index, &mut batch).await)
-}
-
-async fn flush(send: &mpsc::Sender<Rows>, table: usize, batch: &mut Vec<Vec<Value>>) -> bool {
-    let rows = std::mem::take(batch);
-    send.send(Rows { table, rows }).await.is_ok()
+    Ok(send.send(batch.rest()).await.is_ok())
 }
 
 fn value(row: &Row, column: usize) -> Value {
@@ -94,11 +89,13 @@ pub(super) async fn load(
     tx: &mut Transaction,
     rows: &mut mpsc::Receiver<Result<Rows, ArchiveError>>,
     replace: bool,
+    until: Timestamp,
 ) -> Result<(), StoreError> {
     tx.run(PATIENCE).await?;
-    let row = tx
-        .query_one("SELECT jobs FROM totals FOR UPDATE", &[])
-        .await?;
+    // Before anything else is locked, for nobody may hold a row of these and wait for another.
+    let lock = format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", names());
+    tx.run(&lock).await?;
+    let row = tx.query_one("SELECT jobs FROM totals", &[]).await?;
     let jobs: i64 = row.get(0);
     if jobs > 0 && !replace {
         return Err(rules::has_jobs(jobs));
@@ -109,6 +106,11 @@ pub(super) async fn load(
     }
     check(tx).await?;
     number_on(tx).await?;
+    tx.execute(
+        "UPDATE workers SET deadline = greatest(deadline, $1)",
+        &[&until],
+    )
+    .await?;
     tx.deltas.part_from_all();
     Ok(())
 }
@@ -226,7 +228,7 @@ fn does_not_fit(table: &str, error: StoreError) -> StoreError {
     }
 }
 
-/// An archive whose counters do not match its jobs is not the whole of a project.
+/// An archive whose counters do not match its rows is not the whole of a project.
 async fn check(db: &Connection) -> Result<(), StoreError> {
     let row = db.client().query_one(rules::IS_WHOLE, &[]).await?;
     match row.get(0) {
@@ -235,7 +237,8 @@ async fn check(db: &Connection) -> Result<(), StoreError> {
     }
 }
 
-/// Has new rows numbered after those that came.
+/// Has new rows numbered after those that came, and after those that were there: a number that was
+/// somebody's is nobody else's.
 async fn number_on(db: &Connection) -> Result<(), StoreError> {
     for table in TABLES {
         let (name, Some(column)) = (table.name, table.drawn) else {
@@ -243,7 +246,8 @@ async fn number_on(db: &Connection) -> Result<(), StoreError> {
         };
         db.run(&format!(
             "SELECT setval(pg_get_serial_sequence('{name}', '{column}'),
-                           (SELECT coalesce(max({column}), 0) + 1 FROM {name}), false)"
+                           greatest(nextval(pg_get_serial_sequence('{name}', '{column}')),
+                                    (SELECT coalesce(max({column}), 0) + 1 FROM {name})), false)"
         ))
         .await?;
     }

@@ -16,24 +16,65 @@ use crate::{
     },
 };
 
-/// The first open job whose other half is open as well.
+/// The first open job, and a number from which on to look among its equals, so that clients that
+/// ask at the same time get different files.
+const DRAWN: &str = "
+    WITH first AS MATERIALIZED (
+        SELECT number, priority, setbacks FROM jobs WHERE state = 0 AND stage = 0
+        ORDER BY priority DESC, setbacks, number LIMIT 1
+    )
+    SELECT number, priority, setbacks,
+           number + floor($1::float8 * (greatest((SELECT jobs FROM totals), number)
+                                        - number + 1))::bigint
+    FROM first";
+
+/// The first job from a number on, among equals.
+const OPEN_FROM: &str = "
+    SELECT number FROM jobs
+    WHERE state = 0 AND stage = 0 AND priority = $1 AND setbacks = $2 AND number >= $3
+    ORDER BY number LIMIT 1";
+
+/// The same of those whose other half is open as well.
+const PAIR_FROM: &str = "
+    SELECT number FROM jobs
+    WHERE state = 0 AND stage = 0 AND priority = $1 AND setbacks = $2 AND number >= $3
+      AND number % 2 = 1
+      AND EXISTS (SELECT 1 FROM jobs other
+                  WHERE other.number = jobs.number + 1 AND other.state = 0 AND other.stage = 0)
+    ORDER BY number LIMIT 1";
+
+/// The first of these of all, in the order of claims.
 const FIRST_PAIR: &str = "
-    SELECT c.url FROM jobs JOIN chunks c ON c.chunk = (jobs.number + 1) / 2
+    SELECT number FROM jobs
     WHERE state = 0 AND stage = 0 AND number % 2 = 1
       AND EXISTS (SELECT 1 FROM jobs other
                   WHERE other.number = jobs.number + 1 AND other.state = 0 AND other.stage = 0)
     ORDER BY priority DESC, setbacks, number LIMIT 1";
 
-const FIRST_OPEN: &str = "
-    SELECT c.url FROM jobs JOIN chunks c ON c.chunk = (jobs.number + 1) / 2
-    WHERE state = 0 AND stage = 0 ORDER BY priority DESC, setbacks, number LIMIT 1";
-
-pub(super) async fn open_chunk(db: &Connection) -> Result<Option<String>, StoreError> {
-    let mut row = db.query_opt(FIRST_PAIR, &[]).await?;
-    if row.is_none() {
-        row = db.query_opt(FIRST_OPEN, &[]).await?;
-    }
+pub(super) async fn open_chunk(db: &Connection, whole: bool) -> Result<Option<String>, StoreError> {
+    let Some(number) = open_job(db, whole).await? else {
+        return Ok(None);
+    };
+    let chunk = signed(Shard::chunk_of(unsigned(number)));
+    let row = db
+        .query_opt("SELECT url FROM chunks WHERE chunk = $1", &[&chunk])
+        .await?;
     Ok(row.map(|row| row.get(0)))
+}
+
+async fn open_job(db: &Connection, whole: bool) -> Result<Option<i64>, StoreError> {
+    let draw: f64 = rand::random();
+    let Some(first) = db.query_opt(DRAWN, &[&draw]).await? else {
+        return Ok(None);
+    };
+    let [number, priority, setbacks, from]: [i64; 4] = std::array::from_fn(|i| first.get(i));
+    let search = if whole { PAIR_FROM } else { OPEN_FROM };
+    let drawn = db.query_opt(search, &[&priority, &setbacks, &from]).await?;
+    Ok(match (drawn, whole) {
+        (Some(row), _) => Some(row.get(0)),
+        (None, true) => db.query_opt(FIRST_PAIR, &[]).await?.map(|row| row.get(0)),
+        (None, false) => Some(number),
+    })
 }
 
 pub(super) async fn open_shards(db: &Connection, url: &str) -> Result<Vec<Shard>, StoreError> {
@@ -203,7 +244,11 @@ pub(super) async fn finished(
              FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS a (address, key, turn)
              WHERE NOT EXISTS (SELECT 1 FROM completions c JOIN jobs USING (number)
                                WHERE c.output_key = a.key AND c.output = a.address
-                                 AND c.revoked = 0 AND jobs.state NOT IN (2, 3))
+                                 AND jobs.state NOT IN (2, 3) AND jobs.stage = c.stage + 1
+                                 AND c.attempt = (SELECT max(attempt) FROM completions latest
+                                                  WHERE latest.number = c.number
+                                                    AND latest.stage = c.stage
+                                                    AND latest.revoked = 0))
              ORDER BY a.turn",
             &[&asked, &keys],
         )

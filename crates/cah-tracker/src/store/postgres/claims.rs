@@ -27,6 +27,9 @@ macro_rules! claim_with {
                  SELECT w.id, w.first_stage, a.at, a.turn
                  FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS a (worker, at, turn)
                  JOIN workers w ON w.id = a.worker
+                 -- Crawlers, whose role has a name and no letter, know shards only.
+                 WHERE length(w.role) = 1
+                    OR (SELECT kind FROM project) IS DISTINCT FROM 'data'
                  ORDER BY w.id FOR UPDATE OF w
              ), idle AS MATERIALIZED (
                  SELECT id, first_stage AS stage, at,

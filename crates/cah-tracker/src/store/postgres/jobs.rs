@@ -9,8 +9,8 @@ use super::{
     connection::{Connection, small, stage},
 };
 use crate::store::{
-    CompletionRecord, Counts, JobRecord, Kind, StageCounts, State, StoreError,
-    rules::{signed, unsigned},
+    CompletionRecord, Counts, FailedAttempt, JobRecord, Kind, StageCounts, State, StoreError,
+    rules::{MUCH_TEXT, signed, unsigned},
 };
 
 /// The counters, as of the last commit of any tracker.
@@ -48,24 +48,35 @@ pub(super) async fn counts(db: &Connection) -> Result<Counts, StoreError> {
     })
 }
 
+/// Jobs in order, but no more after those that have much text. How long a text is stands beside it:
+/// it is not read for that.
+const RECORDS: &str = "
+    SELECT number, state, stage, priority, attempts, failures,
+           (SELECT data FROM payloads WHERE payloads.number = jobs.number),
+           (SELECT url FROM chunks WHERE chunk = (jobs.number + 1) / 2)
+    FROM (
+        SELECT first.*, sum(
+                   coalesce((SELECT octet_length(data) FROM payloads p
+                             WHERE p.number = first.number), 0)
+                   + coalesce((SELECT sum(octet_length(output)) FROM completions c
+                               WHERE c.number = first.number), 0)
+               ) OVER (ORDER BY number ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+        FROM (SELECT * FROM jobs WHERE number > $1 ORDER BY number LIMIT $2) first
+    ) jobs
+    WHERE coalesce(before, 0) < $3::bigint ORDER BY number";
+
 pub(super) async fn records(
     db: &Connection,
     after: u64,
     limit: u32,
 ) -> Result<Vec<JobRecord>, StoreError> {
-    // What is accepted between the two reads is told already, the job's new state with it next time.
+    // What is accepted between the reads is told already, the job's new state with it next time.
     let (after, limit) = (signed(after), i64::from(limit));
-    let jobs = db
-        .query(
-            "SELECT number, state, stage, priority, attempts, failures,
-                    (SELECT data FROM payloads WHERE payloads.number = jobs.number),
-                    (SELECT url FROM chunks WHERE chunk = (jobs.number + 1) / 2)
-             FROM jobs WHERE number > $1 ORDER BY number LIMIT $2",
-            &[&after, &limit],
-        )
-        .await?;
+    let much = MUCH_TEXT as i64;
+    let jobs = db.query(RECORDS, &[&after, &limit, &much]).await?;
     let numbers: Vec<i64> = jobs.iter().map(|row| row.get(0)).collect();
     let mut completions = completions(db, &numbers).await?;
+    let mut failed = failed(db, &numbers).await?;
     let record = |row: &Row| {
         let number = row.get(0);
         Ok(JobRecord {
@@ -78,6 +89,7 @@ pub(super) async fn records(
             attempts: small(row.get(4)),
             failures: small(row.get(5)),
             completions: completions.remove(&number).unwrap_or_default(),
+            failed: failed.remove(&number).unwrap_or_default(),
         })
     };
     jobs.iter().map(record).collect()
@@ -109,4 +121,26 @@ async fn completions(
         });
     }
     Ok(completions)
+}
+
+async fn failed(
+    db: &Connection,
+    numbers: &[i64],
+) -> Result<HashMap<i64, Vec<FailedAttempt>>, StoreError> {
+    let rows = db
+        .query(
+            "SELECT number, attempt, message, at FROM failures
+             WHERE number = ANY ($1) ORDER BY attempt",
+            &[&numbers],
+        )
+        .await?;
+    let mut failed: HashMap<i64, Vec<FailedAttempt>> = HashMap::new();
+    for row in rows {
+        failed.entry(row.get(0)).or_default().push(FailedAttempt {
+            attempt: small(row.get(1)),
+            message: row.get(2),
+            at: row.get(3),
+        });
+    }
+    Ok(failed)
 }

@@ -35,10 +35,10 @@ use tokio::{sync::mpsc, time::sleep};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    Accepted, Added, Admin, Archive, ArchiveError, BoardRow, Caller, Chunks, Claim, Claimed,
-    Completion, Contributors, Counts, Failure, Flag, HandIn, HandInBy, JobRecord, Jobs, Moment,
-    NewWorker, ParkedJob, Point, Reaped, Role, Rows, Series, State, Store, StoreError, WorkerView,
-    Workers,
+    Absent, Accepted, Added, Admin, Archive, ArchiveError, BoardRow, Caller, Chunks, Claim,
+    Claimed, Completion, Contributors, Counts, Failure, Flag, HandIn, HandInBy, JobRecord, Jobs,
+    Moment, NewWorker, ParkedJob, Point, Reaped, Role, Rows, Series, State, Store, StoreError,
+    WorkerView, Workers,
     presence::{Beat, Presence},
 };
 use crate::clock::Timestamp;
@@ -73,12 +73,12 @@ pub struct PostgresStore {
 
 impl PostgresStore {
     /// Opens the database that the address names, as in `postgres://user:password@host/database`.
-    /// Tables are made where there are none.
     ///
     /// # Errors
     /// [`StoreError::Open`]: the server cannot be reached, refuses or loses what it acknowledges,
     /// or the database is another program's or was made by a newer version.
-    pub async fn open(address: &str) -> Result<Self, StoreError> {
+    /// [`StoreError::NoStore`] where the database has no tables.
+    pub async fn open(address: &str, absent: Absent) -> Result<Self, StoreError> {
         let mut connector = Connector::new(address).map_err(|reason| StoreError::Open {
             name: "of this PostgreSQL address".into(),
             reason,
@@ -90,6 +90,9 @@ impl PostgresStore {
         };
         let first = connector.connect_first().await;
         let first = first.map_err(|error| refused(plain(&error)))?;
+        if absent == Absent::Refuse && !schema::is_there(&first).await.map_err(refused)? {
+            return Err(StoreError::NoStore(name));
+        }
         schema::open(&first).await.map_err(refused)?;
         let connector = Arc::new(connector);
         let presence = Arc::new(Presence::default());
@@ -236,8 +239,8 @@ impl Jobs for PostgresStore {
         jobs::counts(&*self.pool.get().await?).await
     }
 
-    async fn parked(&self, limit: u32) -> Result<Vec<ParkedJob>, StoreError> {
-        parking::list(&*self.pool.get().await?, limit).await
+    async fn parked(&self, after: u64, limit: u32) -> Result<Vec<ParkedJob>, StoreError> {
+        parking::list(&*self.pool.get().await?, after, limit).await
     }
 
     async fn records(&self, after: u64, limit: u32) -> Result<Vec<JobRecord>, StoreError> {
@@ -251,8 +254,8 @@ impl Jobs for PostgresStore {
 
 #[async_trait]
 impl Chunks for PostgresStore {
-    async fn open_chunk(&self) -> Result<Option<String>, StoreError> {
-        chunks::open_chunk(&*self.pool.get().await?).await
+    async fn open_chunk(&self, whole: bool) -> Result<Option<String>, StoreError> {
+        chunks::open_chunk(&*self.pool.get().await?, whole).await
     }
 
     async fn open_shards(&self, url: String) -> Result<Vec<Shard>, StoreError> {
@@ -421,10 +424,11 @@ impl Archive for PostgresStore {
         &self,
         mut rows: mpsc::Receiver<Result<Rows, ArchiveError>>,
         replace: bool,
+        until: Timestamp,
     ) -> Result<(), StoreError> {
         // Not again where another transaction was in its way: the rows have been read.
         let mut tx = self.pool.begin().await?;
-        let loaded = archive::load(&mut tx, &mut rows, replace).await;
+        let loaded = archive::load(&mut tx, &mut rows, replace, until).await;
         tx.end(loaded).await?;
         self.presence.clear();
         Ok(())

@@ -1,19 +1,24 @@
 //! Jobs that failed so often that a person should look at them.
 
 use super::{
+    chunks,
     claims::task,
     connection::{Connection, small},
     pool::Transaction,
 };
 use crate::store::{
     ParkedJob, State, StoreError,
-    rules::{signed, unsigned},
+    rules::{self, signed, unsigned},
 };
 
 /// The latest messages that are shown of a parked job.
 const MESSAGES: i64 = 3;
 
-pub(super) async fn list(db: &Connection, limit: u32) -> Result<Vec<ParkedJob>, StoreError> {
+pub(super) async fn list(
+    db: &Connection,
+    after: u64,
+    limit: u32,
+) -> Result<Vec<ParkedJob>, StoreError> {
     let rows = db
         .query(
             "SELECT number, failures,
@@ -21,8 +26,8 @@ pub(super) async fn list(db: &Connection, limit: u32) -> Result<Vec<ParkedJob>, 
                     (SELECT url FROM chunks WHERE chunk = (jobs.number + 1) / 2),
                     array(SELECT message FROM failures f WHERE f.number = jobs.number
                           ORDER BY attempt DESC LIMIT $2)
-             FROM jobs WHERE state = 4 ORDER BY number LIMIT $1",
-            &[&i64::from(limit), &MESSAGES],
+             FROM jobs WHERE state = 4 AND number > $3 ORDER BY number LIMIT $1",
+            &[&i64::from(limit), &MESSAGES, &signed(after)],
         )
         .await?;
     let parked = rows.iter().map(|row| {
@@ -55,6 +60,10 @@ pub(super) async fn requeue(tx: &mut Transaction, number: Option<u64>) -> Result
         tx.deltas.enter_many(State::Open, stage, jobs);
         tx.deltas.enter_many(State::Parked, stage, -jobs);
         opened += unsigned(jobs);
+    }
+    if let (Some(number), 0) = (number, opened) {
+        let there = chunks::place(tx, signed(number)).await?;
+        return Err(rules::not_parked(number, there));
     }
     Ok(opened)
 }

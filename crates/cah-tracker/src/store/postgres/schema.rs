@@ -20,6 +20,14 @@ const OLDEST: i32 = 14;
 /// Keeps trackers that start at the same time from migrating at the same time.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('cah-tracker schema', 0))";
 
+/// What says which migrations have run.
+const KNOWN: &str = "SELECT to_regclass('cah_schema') IS NOT NULL";
+
+/// Whether the database has a tracker's tables.
+pub(super) async fn is_there(db: &Connection) -> Result<bool, String> {
+    ask(db, KNOWN).await
+}
+
 /// Checks the server and brings the database forward. The error says in plain words what is wrong.
 pub(super) async fn open(db: &Connection) -> Result<(), String> {
     check_version(db).await?;
@@ -83,7 +91,7 @@ async fn bring_forward(db: &Connection) -> Result<(), String> {
                 .into(),
         );
     }
-    let known: bool = ask(db, "SELECT to_regclass('cah_schema') IS NOT NULL").await?;
+    let known: bool = ask(db, KNOWN).await?;
     let version: i64 = match known {
         true => ask(db, "SELECT coalesce(max(version), 0) FROM cah_schema").await?,
         false => 0,

@@ -8,10 +8,8 @@ use rusqlite::{
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::store::{ArchiveError, Rows, StoreError, TABLES, Table, rules};
-
-/// Rows that are sent at a time.
-const BATCH: usize = 1_000;
+use crate::clock::Timestamp;
+use crate::store::{ArchiveError, Batch, Rows, StoreError, TABLES, Table, rules};
 
 /// Sends every table, within one transaction of a connection that only reads.
 pub(super) fn dump(db: &Connection, send: &mpsc::Sender<Rows>) -> rusqlite::Result<()> {
@@ -33,22 +31,17 @@ fn dump_table(
     let columns = table.columns.join(", ");
     let mut rows = db.prepare(&format!("SELECT {columns} FROM {}", table.name))?;
     let mut rows = rows.query([])?;
-    let mut batch = Vec::with_capacity(BATCH);
+    let mut batch = Batch::of(index);
     while let Some(row) = rows.next()? {
         let values = (0..table.columns.len()).map(|i| row.get_ref(i).map(value));
-        batch.push(values.collect::<Result<_, _>>()?);
-        if batch.len() == BATCH && !flush(send, index, &mut batch) {
+        let full = batch.push(values.collect::<Result<_, _>>()?);
+        if full.is_some_and(|rows| send.blocking_send(rows).is_err()) {
             return Ok(());
         }
     }
     // Tables without rows are told as well. Whoever listened and went away needs no more.
-    flush(send, index, &mut batch);
+    let _ = send.blocking_send(batch.rest());
     Ok(())
-}
-
-fn flush(send: &mpsc::Sender<Rows>, table: usize, batch: &mut Vec<Vec<Value>>) -> bool {
-    let rows = std::mem::take(batch);
-    send.blocking_send(Rows { table, rows }).is_ok()
 }
 
 fn value(column: ValueRef<'_>) -> Value {
@@ -66,6 +59,7 @@ pub(super) fn load(
     db: &Connection,
     mut rows: mpsc::Receiver<Result<Rows, ArchiveError>>,
     replace: bool,
+    until: Timestamp,
 ) -> Result<(), StoreError> {
     let jobs: i64 = db.query_row("SELECT jobs FROM totals", [], |row| row.get(0))?;
     if jobs > 0 && !replace {
@@ -77,7 +71,9 @@ pub(super) fn load(
     while let Some(batch) = rows.blocking_recv() {
         insert(db, batch.map_err(|e| StoreError::Conflict(e.to_string()))?)?;
     }
-    check(db)
+    check(db)?;
+    db.execute("UPDATE workers SET deadline = max(deadline, ?1)", [until])?;
+    Ok(())
 }
 
 fn insert(db: &Connection, batch: Rows) -> Result<(), StoreError> {
@@ -122,7 +118,7 @@ fn does_not_fit(table: &str, error: &rusqlite::Error) -> StoreError {
     }
 }
 
-/// An archive whose counters do not match its jobs is not the whole of a project.
+/// An archive whose counters do not match its rows is not the whole of a project.
 fn check(db: &Connection) -> Result<(), StoreError> {
     let whole: Option<bool> = db.query_row(rules::IS_WHOLE, [], |row| row.get(0))?;
     match whole {

@@ -7,32 +7,52 @@ use super::{jobs, leases};
 use crate::{
     clock::Timestamp,
     store::{
-        HandIn, HandInBy, State, StoreError, keys,
+        HandIn, HandInBy, Order, State, StoreError, keys,
         rules::{Place, signed},
     },
 };
 
-/// The first open job whose other half is open as well.
+/// The first job from a number on, among equals, whose other half is open as well.
+const PAIR_FROM: &str = "SELECT number FROM jobs
+     WHERE state = 0 AND stage = 0 AND priority = ?1 AND setbacks = ?2 AND number >= ?3
+       AND number % 2 = 1
+       AND EXISTS (SELECT 1 FROM jobs other
+                   WHERE other.number = jobs.number + 1 AND other.state = 0 AND other.stage = 0)
+     ORDER BY number LIMIT 1";
+
+/// The same among all jobs, in the order of claims.
 const FIRST_PAIR: &str = "SELECT number FROM jobs
      WHERE state = 0 AND stage = 0 AND number % 2 = 1
        AND EXISTS (SELECT 1 FROM jobs other
                    WHERE other.number = jobs.number + 1 AND other.state = 0 AND other.stage = 0)
      ORDER BY priority DESC, setbacks, number LIMIT 1";
 
-pub(super) fn open_chunk(db: &Connection) -> rusqlite::Result<Option<String>> {
-    let mut number: Option<i64> = db
-        .prepare_cached(FIRST_PAIR)?
-        .query_row([], |row| row.get(0))
-        .optional()?;
-    if number.is_none() {
-        number = db
-            .prepare_cached(leases::FIRST_OPEN)?
-            .query_row([0], |row| row.get(0))
-            .optional()?;
-    }
+pub(super) fn open_chunk(db: &Connection, whole: bool) -> rusqlite::Result<Option<String>> {
+    let number = match whole {
+        true => open_pair(db)?,
+        false => leases::first_open(db, 0, Order::Random)?,
+    };
     number
         .map(|number| jobs::shard(db, number).map(|shard| shard.url))
         .transpose()
+}
+
+/// From a drawn number on, so that clients that ask at the same time get different files.
+fn open_pair(db: &Connection) -> rusqlite::Result<Option<i64>> {
+    let Some((first, from)) = leases::draw(db, 0)? else {
+        return Ok(None);
+    };
+    let drawn = db
+        .prepare_cached(PAIR_FROM)?
+        .query_row([first.priority, first.setbacks, from], |row| row.get(0))
+        .optional()?;
+    match drawn {
+        Some(number) => Ok(Some(number)),
+        None => db
+            .prepare_cached(FIRST_PAIR)?
+            .query_row([], |row| row.get(0))
+            .optional(),
+    }
 }
 
 pub(super) fn open_shards(db: &Connection, url: &str) -> rusqlite::Result<Vec<Shard>> {
@@ -130,8 +150,12 @@ pub(super) fn leave_place(db: &Connection, number: i64, there: &Place) -> Result
 
 pub(super) fn finished(db: &Connection, addresses: &[String]) -> rusqlite::Result<Vec<String>> {
     let mut waiting = db.prepare_cached(
-        "SELECT 1 FROM completions JOIN jobs USING (number)
-         WHERE output_key = ?1 AND output = ?2 AND revoked = 0 AND state NOT IN (2, 3)",
+        "SELECT 1 FROM completions c JOIN jobs USING (number)
+         WHERE output_key = ?1 AND output = ?2 AND state NOT IN (2, 3)
+           AND jobs.stage = c.stage + 1
+           AND c.attempt = (SELECT max(attempt) FROM completions latest
+                            WHERE latest.number = c.number AND latest.stage = c.stage
+                              AND latest.revoked = 0)",
     )?;
     let mut finished = Vec::new();
     for address in addresses {

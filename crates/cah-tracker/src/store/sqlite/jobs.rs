@@ -4,8 +4,9 @@ use cah_protocol::Shard;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::store::{
-    Added, CompletionRecord, Counts, JobRecord, Kind, StageCounts, State, StoreError, Task, keys,
-    rules::{signed, unsigned},
+    Added, CompletionRecord, Counts, FailedAttempt, JobRecord, Kind, StageCounts, State,
+    StoreError, Task, keys,
+    rules::{MUCH_TEXT, signed, unsigned},
 };
 
 /// Counts a job where it has come to be.
@@ -176,13 +177,27 @@ pub(super) fn records(db: &Connection, after: u64, limit: u32) -> rusqlite::Resu
         "SELECT number, state, stage, priority, attempts, failures FROM jobs WHERE number > ?1
          ORDER BY number LIMIT ?2",
     )?;
-    let mut records: Vec<JobRecord> = rows
-        .query_map(params![signed(after), limit], |row| job_record(db, row))?
-        .collect::<Result<_, _>>()?;
-    for record in &mut records {
-        record.completions = completions(db, signed(record.number))?;
+    let (mut records, mut text) = (Vec::new(), 0);
+    for record in rows.query_map(params![signed(after), limit], |row| job_record(db, row))? {
+        let record = record?;
+        text += text_of(&record);
+        records.push(record);
+        if text >= MUCH_TEXT {
+            break;
+        }
     }
     Ok(records)
+}
+
+/// How much of a record has no bound of its own.
+fn text_of(record: &JobRecord) -> usize {
+    let data = match &record.task {
+        Task::Data(data) => data.len(),
+        Task::Shard(_) => 0,
+    };
+    let outputs = record.completions.iter();
+    let outputs = outputs.filter_map(|done| done.output.as_ref());
+    data + outputs.map(String::len).sum::<usize>()
 }
 
 fn job_record(db: &Connection, row: &Row<'_>) -> rusqlite::Result<JobRecord> {
@@ -196,8 +211,23 @@ fn job_record(db: &Connection, row: &Row<'_>) -> rusqlite::Result<JobRecord> {
         priority: row.get(3)?,
         attempts: row.get(4)?,
         failures: row.get(5)?,
-        completions: Vec::new(),
+        completions: completions(db, number)?,
+        failed: failed(db, number)?,
     })
+}
+
+fn failed(db: &Connection, number: i64) -> rusqlite::Result<Vec<FailedAttempt>> {
+    db.prepare_cached(
+        "SELECT attempt, message, at FROM failures WHERE number = ?1 ORDER BY attempt",
+    )?
+    .query_map([number], |row| {
+        Ok(FailedAttempt {
+            attempt: row.get(0)?,
+            message: row.get(1)?,
+            at: row.get(2)?,
+        })
+    })?
+    .collect()
 }
 
 fn completions(db: &Connection, number: i64) -> rusqlite::Result<Vec<CompletionRecord>> {

@@ -105,6 +105,10 @@ pub(super) fn claim(
     let Some(number) = first_open(db, stage, claim.order)? else {
         return Ok(None);
     };
+    let task = jobs::task(db, number)?;
+    if !role.does(&task) {
+        return Err(StoreError::UnknownWorker);
+    }
     let attempt: i64 = db
         .prepare_cached(
             "UPDATE jobs SET state = 1, attempts = attempts + 1 WHERE number = ?1
@@ -121,33 +125,62 @@ pub(super) fn claim(
     Ok(Some(Claimed {
         role,
         number: unsigned(number),
-        task: jobs::task(db, number)?,
+        task,
         attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
         until: moment.until,
         input: jobs::input(db, number, stage)?,
     }))
 }
 
-fn first_open(db: &Connection, stage: i64, order: Order) -> rusqlite::Result<Option<i64>> {
-    let first: Option<(i64, i64, i64)> = db
-        .prepare_cached(FIRST_OPEN)?
-        .query_row([stage], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-        .optional()?;
-    let Some((number, priority, setbacks)) = first else {
+/// A job that would be claimed now, and where it stands in the order.
+pub(super) struct FirstOpen {
+    number: i64,
+    pub(super) priority: i64,
+    pub(super) setbacks: i64,
+}
+
+pub(super) fn first_open(
+    db: &Connection,
+    stage: i64,
+    order: Order,
+) -> rusqlite::Result<Option<i64>> {
+    if order == Order::Oldest {
+        return Ok(oldest(db, stage)?.map(|first| first.number));
+    }
+    let Some((first, from)) = draw(db, stage)? else {
         return Ok(None);
     };
-    if order == Order::Oldest {
-        return Ok(Some(number));
-    }
+    let drawn = db
+        .prepare_cached(OPEN_FROM)?
+        .query_row([stage, first.priority, first.setbacks, from], |row| {
+            row.get(0)
+        })
+        .optional()?;
+    Ok(Some(drawn.unwrap_or(first.number)))
+}
+
+fn oldest(db: &Connection, stage: i64) -> rusqlite::Result<Option<FirstOpen>> {
+    db.prepare_cached(FIRST_OPEN)?
+        .query_row([stage], |row| {
+            Ok(FirstOpen {
+                number: row.get(0)?,
+                priority: row.get(1)?,
+                setbacks: row.get(2)?,
+            })
+        })
+        .optional()
+}
+
+/// The first open job of a stage, and a number from which on to look among its equals.
+pub(super) fn draw(db: &Connection, stage: i64) -> rusqlite::Result<Option<(FirstOpen, i64)>> {
+    let Some(first) = oldest(db, stage)? else {
+        return Ok(None);
+    };
     let jobs: i64 = db
         .prepare_cached("SELECT jobs FROM totals")?
         .query_row([], |row| row.get(0))?;
-    let from = random_range(number..=jobs.max(number));
-    let drawn = db
-        .prepare_cached(OPEN_FROM)?
-        .query_row([stage, priority, setbacks, from], |row| row.get(0))
-        .optional()?;
-    Ok(Some(drawn.unwrap_or(number)))
+    let from = random_range(first.number..=jobs.max(first.number));
+    Ok(Some((first, from)))
 }
 
 pub(super) fn complete(

@@ -25,21 +25,29 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    Accepted, Added, Admin, Archive, ArchiveError, BoardRow, Caller, Chunks, Claim, Claimed,
-    Completion, Contributors, Counts, Failure, Flag, HandIn, HandInBy, JobRecord, Jobs, Moment,
-    NewWorker, ParkedJob, Point, Reaped, Role, Rows, Series, State, Store, StoreError, WorkerView,
-    Workers,
+    Absent, Accepted, Added, Admin, Archive, ArchiveError, BoardRow, Caller, Chunks, Claim,
+    Claimed, Completion, Contributors, Counts, Failure, Flag, HandIn, HandInBy, JobRecord, Jobs,
+    Moment, NewWorker, ParkedJob, Point, Reaped, Role, Rows, Series, State, Store, StoreError,
+    WorkerView, Workers,
     presence::{Known, Presence},
+    rules,
 };
 use crate::clock::Timestamp;
 use readers::Readers;
-use writer::Writer;
+use writer::{Terms, Writer};
 
 /// How long a batch of an import may take, on a slow disk too.
 const IMPORT_DEADLINE: Duration = Duration::from_secs(600);
 
 /// How long a project may take to be read from an archive, or written to one.
 const ARCHIVE_DEADLINE: Duration = Duration::from_secs(6 * 3_600);
+
+/// Jobs and names are given to those that wait for them.
+const FOR_THE_CALLER: Terms = Terms {
+    deadline: writer::DEADLINE,
+    alone: false,
+    for_the_caller: true,
+};
 
 /// Everything in one SQLite file: WAL, synchronous=FULL, group commit.
 pub struct SqliteStore {
@@ -50,13 +58,16 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the file, made where there is none, and takes it for this process.
+    /// Opens the file and takes it for this process.
     ///
     /// # Errors
     /// [`StoreError::Open`]: the folder or file cannot be used, it is no tracker's store, was
-    /// made by a newer version, or another process has it.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+    /// made by a newer version, or another process has it. [`StoreError::NoStore`].
+    pub fn open(path: impl AsRef<Path>, absent: Absent) -> Result<Self, StoreError> {
         let path = path.as_ref();
+        if absent == Absent::Refuse && !schema::is_there(path) {
+            return Err(StoreError::NoStore(path.display().to_string()));
+        }
         let (connection, lock) = schema::open(path).map_err(|reason| StoreError::Open {
             name: path.display().to_string(),
             reason,
@@ -74,6 +85,37 @@ impl SqliteStore {
         })
     }
 
+    /// Takes note that a worker calls, and makes a change for it unless everything was replaced
+    /// before the change's turn comes: the numbers of workers are others by then.
+    async fn change_for<T: Send + 'static>(
+        &self,
+        caller: Caller,
+        moment: Moment,
+        terms: Terms,
+        change: impl FnOnce(&Connection, i64, Role) -> Result<T, StoreError> + Send + 'static,
+        committed: impl FnOnce(&Presence, i64, &T) + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let still_there = self.unless_replaced();
+        let (worker, role) = self.presence.touch(caller, moment, None)?;
+        let presence = Arc::clone(&self.presence);
+        let change = move |db: &Connection| {
+            still_there()?;
+            change(db, worker, role)
+        };
+        let committed = move |made: &T| committed(&presence, worker, made);
+        self.writer.call_on(terms, change, committed).await
+    }
+
+    /// A check, to be made within a change, that what is known about workers now holds then.
+    fn unless_replaced(&self) -> impl FnOnce() -> Result<(), StoreError> + Send + 'static {
+        let presence = Arc::clone(&self.presence);
+        let known = presence.generation();
+        move || match presence.generation() == known {
+            true => Ok(()),
+            false => Err(rules::was_replaced()),
+        }
+    }
+
     /// Makes a change for a worker that calls, and once it stands says in the worker's place what
     /// it is doing.
     async fn write_for<T: Send + 'static>(
@@ -83,14 +125,10 @@ impl SqliteStore {
         doing: &'static str,
         change: impl FnOnce(&Connection, i64) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (worker, _) = self.presence.touch(caller, moment, None)?;
-        let presence = Arc::clone(&self.presence);
-        self.writer
-            .call(
-                move |db| change(db, worker),
-                move |_| presence.note(worker, doing),
-            )
-            .await
+        let note = move |presence: &Presence, worker, _: &T| presence.note(worker, doing);
+        let change = move |db: &Connection, worker, _| change(db, worker);
+        let terms = Terms::default();
+        self.change_for(caller, moment, terms, change, note).await
     }
 
     /// Makes a change that needs nothing done in memory.
@@ -106,9 +144,11 @@ impl SqliteStore {
         &self,
         change: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.writer
-            .call_within(IMPORT_DEADLINE, change, |_| ())
-            .await
+        let terms = Terms {
+            deadline: IMPORT_DEADLINE,
+            ..Terms::default()
+        };
+        self.writer.call_on(terms, change, |_| ()).await
     }
 }
 
@@ -120,17 +160,17 @@ impl Jobs for SqliteStore {
         claim: Claim,
         moment: Moment,
     ) -> Result<Claimed, StoreError> {
-        let (worker, role) = self.presence.touch(caller, moment, None)?;
-        let presence = Arc::clone(&self.presence);
-        let claimed = self.writer.call(
-            move |db| leases::claim(db, worker, role, claim, moment),
-            move |claimed| {
-                if claimed.is_some() {
-                    presence.note(worker, "Received a job");
-                }
-            },
-        );
-        claimed.await?.ok_or(StoreError::NoOpenJob)
+        let take =
+            move |db: &Connection, worker, role| leases::claim(db, worker, role, claim, moment);
+        let note = |presence: &Presence, worker, claimed: &Option<Claimed>| {
+            if claimed.is_some() {
+                presence.note(worker, "Received a job");
+            }
+        };
+        let claimed = self
+            .change_for(caller, moment, FOR_THE_CALLER, take, note)
+            .await?;
+        claimed.ok_or(StoreError::NoOpenJob)
     }
 
     async fn complete(
@@ -179,8 +219,10 @@ impl Jobs for SqliteStore {
         Ok(counts)
     }
 
-    async fn parked(&self, limit: u32) -> Result<Vec<ParkedJob>, StoreError> {
-        self.readers.call(move |db| parking::list(db, limit)).await
+    async fn parked(&self, after: u64, limit: u32) -> Result<Vec<ParkedJob>, StoreError> {
+        self.readers
+            .call(move |db| parking::list(db, after, limit))
+            .await
     }
 
     async fn records(&self, after: u64, limit: u32) -> Result<Vec<JobRecord>, StoreError> {
@@ -198,8 +240,10 @@ impl Jobs for SqliteStore {
 
 #[async_trait]
 impl Chunks for SqliteStore {
-    async fn open_chunk(&self) -> Result<Option<String>, StoreError> {
-        self.readers.call(chunks::open_chunk).await
+    async fn open_chunk(&self, whole: bool) -> Result<Option<String>, StoreError> {
+        self.readers
+            .call(move |db| chunks::open_chunk(db, whole))
+            .await
     }
 
     async fn open_shards(&self, url: String) -> Result<Vec<Shard>, StoreError> {
@@ -265,7 +309,8 @@ impl Workers for SqliteStore {
         let (token, role) = (worker.token, worker.role);
         let progress = worker.progress.as_str().into();
         self.writer
-            .call(
+            .call_on(
+                FOR_THE_CALLER,
                 move |db| workers::insert(db, &worker, moment),
                 move |id| {
                     presence.enter(Known {
@@ -294,26 +339,26 @@ impl Workers for SqliteStore {
     }
 
     async fn leave(&self, caller: Caller, moment: Moment) -> Result<Role, StoreError> {
-        let (worker, role) = self.presence.touch(caller, moment, None)?;
-        let presence = Arc::clone(&self.presence);
-        self.writer
-            .call(
-                move |db| workers::remove(db, worker),
-                move |()| presence.remove(worker),
-            )
-            .await?;
-        Ok(role)
+        let gone = |presence: &Presence, worker, _: &Role| presence.remove(worker);
+        let remove = |db: &Connection, worker, role| {
+            workers::remove(db, worker)?;
+            Ok(role)
+        };
+        let terms = Terms::default();
+        self.change_for(caller, moment, terms, remove, gone).await
     }
 
     async fn reap(&self, now: Timestamp, max_failures: u32) -> Result<Reaped, StoreError> {
         let presence = Arc::clone(&self.presence);
         let after = Arc::clone(&self.presence);
+        let still_there = self.unless_replaced();
         let (_, reaped) = self
             .writer
             .call(
                 // Who is late is asked on the writer's thread, so that a call that was queued
                 // before this one still counts as heard.
                 move |db| {
+                    still_there()?;
                     let late = presence.late(now);
                     workers::reap(db, &late, max_failures, now).map(|reaped| (late, reaped))
                 },
@@ -329,12 +374,17 @@ impl Workers for SqliteStore {
     }
 
     async fn flush(&self, _now: Timestamp) -> Result<(), StoreError> {
+        let still_there = self.unless_replaced();
         let beats = self.presence.take_unsaved();
         if beats.is_empty() {
             return Ok(());
         }
         let ids: Vec<i64> = beats.iter().map(|beat| beat.worker).collect();
-        let stored = self.write(move |db| workers::store_beats(db, &beats)).await;
+        let stored = self.write(move |db| {
+            still_there()?;
+            workers::store_beats(db, &beats)
+        });
+        let stored = stored.await;
         if stored.is_err() {
             self.presence.mark_unsaved(&ids);
         }
@@ -392,10 +442,16 @@ impl Archive for SqliteStore {
         &self,
         rows: mpsc::Receiver<Result<Rows, ArchiveError>>,
         replace: bool,
+        until: Timestamp,
     ) -> Result<(), StoreError> {
         let presence = Arc::clone(&self.presence);
+        let terms = Terms {
+            deadline: ARCHIVE_DEADLINE,
+            alone: true,
+            ..Terms::default()
+        };
         let load = move |db: &Connection| {
-            archive::load(db, rows, replace)?;
+            archive::load(db, rows, replace, until)?;
             workers::stored(db)
         };
         let enter = move |known: &Vec<Known>| {
@@ -405,10 +461,7 @@ impl Archive for SqliteStore {
                 .cloned()
                 .for_each(|known| presence.enter(known));
         };
-        self.writer
-            .call_within(ARCHIVE_DEADLINE, load, enter)
-            .await
-            .map(drop)
+        self.writer.call_on(terms, load, enter).await.map(drop)
     }
 }
 

@@ -2,12 +2,12 @@
 
 use rusqlite::{Connection, params};
 
-use super::jobs;
+use super::{chunks, jobs};
 use crate::{
     clock::Timestamp,
     store::{
         ParkedJob, StoreError,
-        rules::{signed, unsigned},
+        rules::{self, signed, unsigned},
     },
 };
 
@@ -34,14 +34,15 @@ pub(super) fn record(
 /// The latest messages that are shown of a parked job.
 const MESSAGES: u32 = 3;
 
-pub(super) fn list(db: &Connection, limit: u32) -> rusqlite::Result<Vec<ParkedJob>> {
+pub(super) fn list(db: &Connection, after: u64, limit: u32) -> rusqlite::Result<Vec<ParkedJob>> {
     let mut messages = db.prepare_cached(
         "SELECT message FROM failures WHERE number = ?1 ORDER BY attempt DESC LIMIT ?2",
     )?;
     let mut rows = db.prepare_cached(
-        "SELECT number, failures FROM jobs WHERE state = 4 ORDER BY number LIMIT ?1",
+        "SELECT number, failures FROM jobs WHERE state = 4 AND number > ?1
+         ORDER BY number LIMIT ?2",
     )?;
-    rows.query_map([limit], |row| {
+    rows.query_map(params![signed(after), limit], |row| {
         let number = row.get(0)?;
         Ok(ParkedJob {
             number: unsigned(number),
@@ -73,6 +74,10 @@ pub(super) fn requeue(db: &Connection, number: Option<u64>) -> Result<u64, Store
          WHERE state = 4 AND (?1 IS NULL OR number = ?1)",
         [number],
     )? as u64;
+    if let (Some(number), 0) = (number, opened) {
+        let there = chunks::place(db, number)?;
+        return Err(rules::not_parked(unsigned(number), there));
+    }
     let fewer = -signed(opened);
     jobs::count(db, "UPDATE totals SET parked = parked + ?1", fewer)?;
     Ok(opened)

@@ -32,6 +32,11 @@ const SETTINGS: &str = "
     PRAGMA wal_autocheckpoint = 8000;
 ";
 
+/// Whether there is anything that could be a store; SQLite takes an empty file for a new one.
+pub(super) fn is_there(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|file| file.len() > 0)
+}
+
 /// Opens the store for writing, with the lock that keeps other processes out. The error says in
 /// plain words what is wrong.
 pub(super) fn open(path: &Path) -> Result<(Connection, File), String> {

@@ -27,7 +27,7 @@ const QUEUE: usize = 4_096;
 const BATCH: usize = 1_024;
 
 /// How long a caller waits for its answer.
-const DEADLINE: Duration = Duration::from_secs(30);
+pub(super) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Made inside the transaction; what it returns runs after the commit.
 type Change = Box<dyn FnOnce(&Connection) -> Answer + Send>;
@@ -36,8 +36,32 @@ type Change = Box<dyn FnOnce(&Connection) -> Answer + Send>;
 type Answer = Box<dyn FnOnce(Result<(), &rusqlite::Error>) + Send>;
 
 enum Message {
+    /// In one transaction with others.
     Change(Change),
+    /// In a transaction of its own: what it did in memory is seen by all that come after it.
+    Alone(Change),
     Stop,
+}
+
+/// How a change is made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    /// How long the caller waits for its answer.
+    pub(super) deadline: Duration,
+    /// In a transaction of its own: what `committed` did is seen by every change that comes later.
+    pub(super) alone: bool,
+    /// Of use to the caller only: not made where that has gone away before.
+    pub(super) for_the_caller: bool,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self {
+            deadline: DEADLINE,
+            alone: false,
+            for_the_caller: false,
+        }
+    }
 }
 
 /// The way to the writing thread.
@@ -76,19 +100,22 @@ impl Writer {
         change: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
         committed: impl FnOnce(&T) + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.call_within(DEADLINE, change, committed).await
+        self.call_on(Terms::default(), change, committed).await
     }
 
-    /// The same, where the caller is ready to wait for so long.
-    pub(super) async fn call_within<T: Send + 'static>(
+    /// The same, on other terms.
+    pub(super) async fn call_on<T: Send + 'static>(
         &self,
-        deadline: Duration,
+        terms: Terms,
         change: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
         committed: impl FnOnce(&T) + Send + 'static,
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
         let change: Change = Box::new(move |db| {
-            let made = in_savepoint(db, change);
+            let made = match terms.for_the_caller && answer.is_closed() {
+                true => Err(StoreError::unavailable("the caller has gone away")),
+                false => in_savepoint(db, change),
+            };
             Box::new(move |commit| {
                 let made = match commit {
                     Ok(()) => made,
@@ -103,13 +130,14 @@ impl Writer {
         });
         let round = async {
             let queue = self.queue.as_ref().ok_or_else(stopped)?;
-            queue
-                .send(Message::Change(change))
-                .await
-                .map_err(|_| stopped())?;
+            let message = match terms.alone {
+                true => Message::Alone(change),
+                false => Message::Change(change),
+            };
+            queue.send(message).await.map_err(|_| stopped())?;
             answered.await.map_err(|_| stopped())?
         };
-        timeout(deadline, round)
+        timeout(terms.deadline, round)
             .await
             .unwrap_or_else(|_| Err(StoreError::unavailable("no answer in time")))
     }
@@ -158,19 +186,21 @@ fn stopped() -> StoreError {
 }
 
 fn run(db: &Connection, mut changes: mpsc::Receiver<Message>, publish: &watch::Sender<Counts>) {
-    while let Some(Message::Change(first)) = changes.blocking_recv() {
-        let mut stop = false;
-        let more = std::iter::from_fn(|| match changes.try_recv() {
-            Ok(Message::Change(change)) => Some(change),
-            Ok(Message::Stop) => {
-                stop = true;
-                None
+    let mut held = None;
+    while let Some(message) = held.take().or_else(|| changes.blocking_recv()) {
+        match message {
+            Message::Change(first) => {
+                let more = std::iter::from_fn(|| match changes.try_recv() {
+                    Ok(Message::Change(change)) => Some(change),
+                    other => {
+                        held = other.ok();
+                        None
+                    }
+                });
+                commit_together(db, std::iter::once(first).chain(more).take(BATCH), publish);
             }
-            Err(_) => None,
-        });
-        commit_together(db, std::iter::once(first).chain(more).take(BATCH), publish);
-        if stop {
-            break;
+            Message::Alone(change) => commit_together(db, std::iter::once(change), publish),
+            Message::Stop => break,
         }
     }
 }
@@ -277,6 +307,64 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(rows, 1 + 2 * 49);
+    }
+
+    #[tokio::test]
+    async fn what_only_the_caller_wants_is_not_made_without_it() {
+        let (_dir, writer) = writer();
+        let (entered, waits) = std::sync::mpsc::channel::<()>();
+        let (go_on, until) = std::sync::mpsc::channel::<()>();
+        let hold = writer.call(
+            move |_| {
+                entered.send(()).unwrap();
+                until.recv().unwrap();
+                Ok(())
+            },
+            |()| (),
+        );
+        let meddle = async {
+            tokio::task::spawn_blocking(move || waits.recv().unwrap())
+                .await
+                .unwrap();
+            for (x, for_the_caller) in [(1, true), (2, false)] {
+                let terms = Terms {
+                    for_the_caller,
+                    ..Terms::default()
+                };
+                // Sent, and given up.
+                let mut call = Box::pin(writer.call_on(terms, insert(x), |_| ()));
+                assert!(futures::poll!(&mut call).is_pending());
+            }
+            go_on.send(()).unwrap();
+        };
+        let (held, ()) = tokio::join!(hold, meddle);
+        held.unwrap();
+        let rows = |db: &Connection| {
+            let rows = db
+                .prepare("SELECT x FROM t ORDER BY x")?
+                .query_map([], |row| row.get(0))?
+                .collect::<Result<Vec<i64>, _>>()?;
+            Ok(rows)
+        };
+        assert_eq!(writer.call(rows, |_| ()).await.unwrap(), [2, 1_002]);
+    }
+
+    #[tokio::test]
+    async fn a_change_alone_is_seen_as_a_whole_by_the_next() {
+        let (_dir, writer) = writer();
+        let seen = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let (set, get) = (std::sync::Arc::clone(&seen), std::sync::Arc::clone(&seen));
+        let terms = Terms {
+            alone: true,
+            ..Terms::default()
+        };
+        let set = move |_: &i64| set.store(true, std::sync::atomic::Ordering::SeqCst);
+        let look = move |_: &Connection| Ok(get.load(std::sync::atomic::Ordering::SeqCst));
+        let (one, two) = tokio::join!(
+            writer.call_on(terms, insert(1), set),
+            writer.call(look, |_| ())
+        );
+        assert!(one.is_ok() && two.unwrap());
     }
 
     #[tokio::test]

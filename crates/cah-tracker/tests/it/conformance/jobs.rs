@@ -221,7 +221,7 @@ pub(super) async fn a_job_that_fails_too_often_is_parked(store: &dyn Store) {
         (counts.parked, counts.open_at(0), counts.leased()),
         (4, 0, 0)
     );
-    let parked = store.parked(3).await.unwrap();
+    let parked = store.parked(0, 3).await.unwrap();
     let told: Vec<_> = parked
         .iter()
         .map(|job| (job.number, job.failures, job.messages[0].as_str()))
@@ -340,7 +340,7 @@ pub(super) async fn silence_and_asking_anew_are_failures(store: &dyn Store) {
     // The oldest comes first all the same.
     assert_eq!(claim(store, hasty).await.unwrap().number, 1);
     assert_eq!(claim(store, hasty).await.unwrap().number, 2);
-    let parked = store.parked(9).await.unwrap();
+    let parked = store.parked(0, 9).await.unwrap();
     assert_eq!((parked.len(), parked[0].number), (1, 1));
     assert_eq!(
         parked[0].messages,

@@ -145,6 +145,8 @@ macro_rules! all_cases {
                 a_flagged_job_comes_after_the_others,
                 a_job_that_goes_to_and_fro_is_parked,
                 a_token_alone_says_who_calls,
+                a_crawler_is_handed_no_other_jobs,
+                much_text_comes_in_parts,
             ]
             operation: [
                 a_reset_job_was_never_done,
@@ -154,6 +156,10 @@ macro_rules! all_cases {
                 whole_wat_files_are_found_and_handed_in,
                 an_operator_closes_any_job,
                 what_no_job_waits_with_is_finished,
+                what_was_made_anew_is_finished,
+                whole_wat_files_are_drawn,
+                restored_workers_have_time_to_call,
+                counters_that_lie_are_found_out,
                 an_archive_brings_everything_back,
                 an_archive_brings_its_workers_back,
                 half_an_archive_changes_nothing,

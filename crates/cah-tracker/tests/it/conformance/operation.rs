@@ -6,7 +6,7 @@ use cah_tracker::store::{
 };
 use tokio::sync::mpsc;
 
-use super::{NOW, at, claim, hand_over, hybrid, join, pairs};
+use super::{FLAG, NOW, at, claim, hand_over, hybrid, join, pairs};
 
 const WAT: &str = "https://data.example.org/1.warc.wat.gz";
 
@@ -94,7 +94,8 @@ pub(super) async fn whole_wat_files_are_found_and_handed_in(store: &dyn Store) {
     let worker = hybrid(store, "a").await;
     claim(store, worker).await.unwrap();
     let second = "https://data.example.org/2.warc.wat.gz";
-    assert_eq!(store.open_chunk().await.unwrap().as_deref(), Some(second));
+    let whole = store.open_chunk(true).await.unwrap();
+    assert_eq!(whole.as_deref(), Some(second));
     assert_eq!(store.open_shards(WAT.into()).await.unwrap().len(), 1);
     assert_eq!(store.open_shards("no such".into()).await.unwrap(), []);
     let shards = store.open_shards(second.into()).await.unwrap();
@@ -113,7 +114,9 @@ pub(super) async fn whole_wat_files_are_found_and_handed_in(store: &dyn Store) {
     assert_eq!(store.hand_in(results(), by(false), NOW).await.unwrap(), 2);
     assert_eq!(store.leaderboard(0, 9).await.unwrap()[0].jobs, 2);
     // A half is better than nothing.
-    assert_eq!(store.open_chunk().await.unwrap().as_deref(), Some(WAT));
+    assert_eq!(store.open_chunk(true).await.unwrap(), None);
+    let half = store.open_chunk(false).await.unwrap();
+    assert_eq!(half.as_deref(), Some(WAT));
     let gpu = join(store, "g", WorkerType::Gpu).await;
     assert_eq!(
         claim(store, gpu).await.unwrap().input.as_deref(),
@@ -148,6 +151,66 @@ pub(super) async fn what_no_job_waits_with_is_finished(store: &dyn Store) {
     let finished = store.finished(asked.into()).await.unwrap();
     assert_eq!(finished, ["tar 1", "never heard of"]);
     assert_eq!(store.finished(Vec::new()).await.unwrap(), [""; 0]);
+}
+
+pub(super) async fn what_was_made_anew_is_finished(store: &dyn Store) {
+    let (cpu, gpu) = (
+        join(store, "c", WorkerType::Cpu).await,
+        join(store, "g", WorkerType::Gpu).await,
+    );
+    let finished = async || {
+        let asked = ["bad", "good"].map(str::to_owned);
+        store.finished(asked.into()).await.unwrap()
+    };
+    claim(store, cpu).await.unwrap();
+    store
+        .complete(cpu, hand_over("bad"), at(NOW))
+        .await
+        .unwrap();
+    assert_eq!(finished().await, ["good"]);
+    // It waits for its worker, too.
+    claim(store, gpu).await.unwrap();
+    assert_eq!(finished().await, ["good"]);
+    store.flag(gpu, FLAG, at(NOW)).await.unwrap();
+    assert_eq!(finished().await, ["bad", "good"]);
+    claim(store, cpu).await.unwrap();
+    store
+        .complete(cpu, hand_over("good"), at(NOW))
+        .await
+        .unwrap();
+    assert_eq!(finished().await, ["bad"]);
+}
+
+pub(super) async fn whole_wat_files_are_drawn(store: &dyn Store) {
+    let url = |chunk| format!("https://data.example.org/{chunk}.warc.wat.gz");
+    store
+        .add_chunks((3..=100).map(url).collect(), 0)
+        .await
+        .unwrap();
+    for whole in [true, false] {
+        let mut drawn = std::collections::BTreeSet::new();
+        for _ in 0..30 {
+            drawn.insert(store.open_chunk(whole).await.unwrap().unwrap());
+        }
+        assert!(drawn.len() > 5, "{drawn:?}");
+    }
+    // Behind the last whole one the search begins anew.
+    let worker = hybrid(store, "a").await;
+    for number in [3, 4] {
+        store.ban(number).await.unwrap();
+    }
+    for number in 5..=200 {
+        if number % 2 == 0 {
+            store.ban(number).await.unwrap();
+        }
+    }
+    for _ in 0..5 {
+        let whole = store.open_chunk(true).await.unwrap();
+        assert_eq!(whole, Some(url(1)));
+    }
+    assert_eq!(claim(store, worker).await.unwrap().number, 1);
+    assert_eq!(store.open_chunk(true).await.unwrap(), None);
+    assert!(store.open_chunk(false).await.unwrap().is_some());
 }
 
 /// Everything that a store has.
@@ -187,7 +250,7 @@ async fn load(
         send.send(batch).await.unwrap();
     }
     drop(send);
-    store.load(receive, replace).await
+    store.load(receive, replace, 0).await
 }
 
 pub(super) async fn an_archive_brings_everything_back(store: &dyn Store) {
@@ -241,6 +304,69 @@ pub(super) async fn an_archive_brings_its_workers_back(store: &dyn Store) {
     assert_eq!(store.counts().await.unwrap().workers, 1);
     store.complete(worker, pairs(5), at(NOW)).await.unwrap();
     assert_eq!(store.counts().await.unwrap().closed, 1);
+}
+
+pub(super) async fn restored_workers_have_time_to_call(store: &dyn Store) {
+    let worker = hybrid(store, "a").await;
+    claim(store, worker).await.unwrap();
+    store.flush(NOW).await.unwrap();
+    let kept = dump(store).await;
+    let later = NOW + 10 * super::IDLE;
+    let (send, rows) = mpsc::channel(kept.len());
+    for batch in kept {
+        send.send(Ok(batch)).await.unwrap();
+    }
+    drop(send);
+    store.load(rows, true, later + 5).await.unwrap();
+    assert_eq!(store.reap(later, 9).await.unwrap().workers, 0);
+    let done = store.complete(worker, pairs(5), at(later)).await;
+    done.unwrap();
+}
+
+pub(super) async fn counters_that_lie_are_found_out(store: &dyn Store) {
+    let (a, b) = (hybrid(store, "a").await, hybrid(store, "b").await);
+    claim(store, a).await.unwrap();
+    store.complete(a, pairs(5), at(NOW)).await.unwrap();
+    claim(store, b).await.unwrap();
+    store.flush(NOW).await.unwrap();
+    let before = text(&dump(store).await);
+    let lies = [
+        ("totals", "jobs"),
+        ("totals", "closed"),
+        ("totals", "banned"),
+        ("totals", "parked"),
+        ("totals", "pairs"),
+        ("stages", "open"),
+        ("stages", "leased"),
+        ("boards", "jobs"),
+        ("boards", "closed"),
+        ("boards", "pairs"),
+        ("completions", "pairs"),
+        ("leases", "attempt"),
+        ("leases", "worker"),
+        ("workers", "first_stage"),
+    ];
+    for (table, column) in lies {
+        let index = TABLES.iter().position(|known| known.name == table).unwrap();
+        let column_at = TABLES[index]
+            .columns
+            .iter()
+            .position(|c| *c == column)
+            .unwrap();
+        let mut kept = dump(store).await;
+        let batch = kept
+            .iter_mut()
+            .find(|b| b.table == index && !b.rows.is_empty());
+        // The last row: that of b, who holds a job.
+        let row = batch.unwrap().rows.last_mut().unwrap();
+        row[column_at] = (row[column_at].as_i64().unwrap() + 1).into();
+        let refused = load(store, kept.into_iter().map(Ok).collect(), true).await;
+        assert!(
+            matches!(refused, Err(StoreError::Conflict(_))),
+            "{table}.{column}: {refused:?}"
+        );
+    }
+    assert_eq!(text(&dump(store).await), before);
 }
 
 pub(super) async fn half_an_archive_changes_nothing(store: &dyn Store) {

@@ -41,7 +41,7 @@ async fn clear(store: &dyn Store) {
         send.send(Ok(Rows { table, rows })).await.unwrap();
     }
     drop(send);
-    store.load(rows, true).await.unwrap();
+    store.load(rows, true, 0).await.unwrap();
 }
 
 fn data(text: &str) -> Completion {
@@ -248,9 +248,53 @@ pub(super) async fn a_job_that_goes_to_and_fro_is_parked(store: &dyn Store) {
     }
     let counts = store.counts().await.unwrap();
     assert_eq!((counts.parked, counts.open_at(0)), (1, 0));
-    assert_eq!(store.requeue(Some(2)).await.unwrap(), 0);
+    assert_eq!(store.parked(1, 9).await.unwrap(), []);
+    let none = store.requeue(Some(2)).await;
+    assert!(matches!(none, Err(StoreError::NoSuchJob(2))), "{none:?}");
     assert_eq!(store.requeue(Some(1)).await.unwrap(), 1);
     assert_eq!(store.counts().await.unwrap().open_at(0), 1);
+    let open = store.requeue(Some(1)).await.unwrap_err();
+    assert_eq!(open.to_string(), "job 1 is not parked: it is open");
+    let failed = &store.records(0, 1).await.unwrap()[0].failed;
+    assert_eq!(failed.len(), MAX_FAILURES as usize);
+    assert_eq!((failed[0].attempt, failed[0].at), (2, NOW));
+    assert_eq!(failed[0].message, "its input was flagged as invalid");
+}
+
+pub(super) async fn a_crawler_is_handed_no_other_jobs(store: &dyn Store) {
+    project(store, 0).await;
+    let crawler = join(store, "a", WorkerType::Hybrid).await;
+    store.add_payloads(vec!["x".into()], 0).await.unwrap();
+    let refused = claim(store, crawler).await;
+    assert!(
+        matches!(refused, Err(StoreError::UnknownWorker)),
+        "{refused:?}"
+    );
+    let record = &store.records(0, 1).await.unwrap()[0];
+    assert_eq!((record.attempts, record.failures), (0, 0));
+    let counts = store.counts().await.unwrap();
+    assert_eq!((counts.open_at(0), counts.leased()), (1, 0));
+    let worker = join(store, "b", Role::Stage(0)).await;
+    assert_eq!(claim(store, worker).await.unwrap().number, 1);
+}
+
+pub(super) async fn much_text_comes_in_parts(store: &dyn Store) {
+    project(store, 0).await;
+    let texts = (0..40).map(|i| format!("{i}{}", "x".repeat(1 << 20)));
+    store.add_payloads(texts.collect(), 0).await.unwrap();
+    let worker = join(store, "a", Role::Stage(0)).await;
+    claim(store, worker).await.unwrap();
+    let made = data(&"y".repeat(1 << 20));
+    store.complete(worker, made, at(NOW)).await.unwrap();
+    let (mut after, mut parts) = (0, Vec::new());
+    loop {
+        let records = store.records(after, 1_000).await.unwrap();
+        let Some(last) = records.last() else { break };
+        assert_eq!(records[0].number, after + 1);
+        after = last.number;
+        parts.push(records.len());
+    }
+    assert_eq!(parts, [15, 16, 9]);
 }
 
 pub(super) async fn a_token_alone_says_who_calls(store: &dyn Store) {

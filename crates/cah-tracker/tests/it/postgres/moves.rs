@@ -25,7 +25,7 @@ async fn load(store: &dyn Store, archive: Vec<Rows>) {
         send.send(Ok(batch)).await.unwrap();
     }
     drop(send);
-    store.load(rows, false).await.unwrap();
+    store.load(rows, false, 0).await.unwrap();
 }
 
 #[tokio::test]

@@ -263,7 +263,7 @@ async fn a_restored_project_is_the_same_for_all() {
         send.send(Ok(batch)).await.unwrap();
     }
     drop(send);
-    a.load(archive, true).await.unwrap();
+    a.load(archive, true, 0).await.unwrap();
     eventually("the other tracker knows whom it should not", async || {
         b.beat(later, None, at(NOW)).await.is_err()
     })

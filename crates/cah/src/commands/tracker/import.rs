@@ -1,14 +1,28 @@
 //! `cah tracker import`.
 
-use std::{fs::File, io::Cursor, io::Read, path::PathBuf};
+use std::{
+    fs::File,
+    io::{Cursor, Read},
+    path::{Path, PathBuf},
+    pin::pin,
+};
 
-use anyhow::{Context, Result};
-use cah_tracker::operation::{self, Format, Imported};
+use anyhow::{Context, Result, bail};
+use cah_tracker::{
+    operation::{self, CheckedList, Format, ImportError, Imported},
+    store::{self, StoreError},
+};
 use cah_worker::WatSource;
 use clap::ArgGroup;
 use futures::TryStreamExt;
+use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 
-use super::place::{self, Project, file_body, open_file};
+use super::place::{self, Place, Tracker, file_body, open_file};
+use crate::display::{counted, print};
+
+/// The longest list that is fetched: those of whole crawls have a few megabytes, and all that there
+/// ever were less than this.
+const MAX_LIST: u64 = 4 << 30;
 
 /// Add jobs from a list. What is there already is left alone
 ///
@@ -72,21 +86,44 @@ enum Content {
     File(File),
 }
 
+impl Content {
+    fn reader(self) -> Box<dyn Read + Send> {
+        match self {
+            Self::Text(text) => Box::new(Cursor::new(text)),
+            Self::File(file) => Box::new(file),
+        }
+    }
+
+    fn body(self) -> reqwest::Body {
+        match self {
+            Self::Text(text) => reqwest::Body::from(text),
+            Self::File(file) => file_body(file),
+        }
+    }
+}
+
 pub(super) async fn run(args: Args) -> Result<()> {
     let list = list(&args).await?;
     let (name, of_shards) = (list.name.clone(), list.format.is_of_shards());
-    let project = args.place.open().await?;
-    let imported = import(&project, list, args.stages, args.priority).await;
-    project.close().await;
-    let imported = imported.with_context(|| format!("cannot import {name}"))?;
-    let Imported { added, jobs, known } = imported;
-    match of_shards {
-        true => {
-            println!("{added} WAT files imported as {jobs} jobs; {known} were there already");
-        }
-        false => println!("{jobs} jobs imported; {known} were there already"),
-    }
-    Ok(())
+    let imported = match args.place.find()? {
+        Place::Store(address) => into_store(&address, list, args.stages, args.priority).await,
+        Place::Tracker(tracker) => through(&tracker, list, args.stages, args.priority).await,
+    };
+    let Imported { added, jobs, known } =
+        imported.with_context(|| format!("cannot import {name}"))?;
+    let known = if known == 1 {
+        "1 was there already".into()
+    } else {
+        format!("{known} were there already")
+    };
+    let jobs = counted(jobs, "job");
+    print(&match of_shards {
+        true => format!(
+            "{} imported as {jobs}; {known}\n",
+            counted(added, "WAT file")
+        ),
+        false => format!("{jobs} imported; {known}\n"),
+    })
 }
 
 async fn list(args: &Args) -> Result<List> {
@@ -95,7 +132,7 @@ async fn list(args: &Args) -> Result<List> {
         return Ok(List {
             name: location.clone(),
             format: Format::WatPaths { base_url },
-            content: Content::Text(read_list(location).await?),
+            content: Content::File(fetch_list(location).await?),
         });
     }
     if let Some(expression) = &args.brace {
@@ -117,43 +154,65 @@ async fn list(args: &Args) -> Result<List> {
     })
 }
 
-async fn import(
-    project: &Project,
+/// The list is read to its end before a store is touched, or made.
+async fn into_store(
+    address: &str,
     list: List,
     stages: Option<Vec<String>>,
     priority: i64,
 ) -> Result<Imported> {
-    match project {
-        Project::Store(store) => {
-            let content: Box<dyn Read + Send> = match list.content {
-                Content::Text(text) => Box::new(Cursor::new(text)),
-                Content::File(file) => Box::new(file),
-            };
-            Ok(operation::import(&**store, content, list.format, stages, priority).await?)
-        }
-        Project::Tracker(tracker) => {
-            let mut parameters = vec![
-                ("priority", priority.to_string()),
-                ("format", list.format.name().to_owned()),
-            ];
-            if let Format::WatPaths { base_url } = list.format {
-                parameters.push(("base_url", base_url));
-            }
-            parameters.extend(stages.map(|stages| ("stages", stages.join(","))));
-            let body = match list.content {
-                Content::Text(text) => reqwest::Body::from(text),
-                Content::File(file) => file_body(file),
-            };
-            tracker.upload("import", &parameters, body).await
-        }
+    if let Some(stages) = &stages {
+        operation::check_stages(stages)?;
     }
+    let may_be_new = list.format.is_of_shards() || stages.is_some();
+    let list = CheckedList::read(list.content.reader(), list.format).await?;
+    let store = match may_be_new {
+        true => store::open(address).await?,
+        false => match store::open_existing(address).await {
+            Err(StoreError::NoStore(_)) => return Err(ImportError::NoStages.into()),
+            opened => opened?,
+        },
+    };
+    let imported = operation::import(&*store, list, stages, priority).await;
+    store.close().await;
+    Ok(imported?)
 }
 
-/// A list of WAT files, from a path or a URL; those of whole crawls are a few megabytes.
-pub(crate) async fn read_list(location: &str) -> Result<Vec<u8>> {
+async fn through(
+    tracker: &Tracker,
+    list: List,
+    stages: Option<Vec<String>>,
+    priority: i64,
+) -> Result<Imported> {
+    let mut parameters = vec![
+        ("priority", priority.to_string()),
+        ("format", list.format.name().to_owned()),
+    ];
+    if let Format::WatPaths { base_url } = list.format {
+        parameters.push(("base_url", base_url));
+    }
+    parameters.extend(stages.map(|stages| ("stages", stages.join(","))));
+    let body = list.content.body();
+    tracker.upload("import", &parameters, body).await
+}
+
+/// A list of WAT files: a path of this machine, or an address, from which it is fetched into a
+/// temporary file.
+pub(crate) async fn fetch_list(location: &str) -> Result<File> {
+    if !location.contains("://") {
+        return open_file(Path::new(location));
+    }
     let source = WatSource::open(location)
         .await
         .context("cannot read the list of WAT files")?;
-    let chunks: Vec<_> = source.read_from(0).try_collect().await?;
-    Ok(chunks.concat())
+    if source.length() > MAX_LIST {
+        bail!("{location} is longer than {MAX_LIST} bytes, and no list of WAT files");
+    }
+    let mut file = tokio::fs::File::from_std(tempfile::tempfile()?);
+    let mut chunks = pin!(source.read_from(0));
+    while let Some(chunk) = chunks.try_next().await? {
+        file.write_all(&chunk).await?;
+    }
+    file.rewind().await?;
+    Ok(file.into_std().await)
 }

@@ -2,13 +2,14 @@
 
 mod import;
 mod operate;
+mod output;
 mod place;
 mod serve;
 
 use anyhow::Result;
 use clap::Subcommand;
 
-pub(crate) use import::read_list;
+pub(crate) use import::fetch_list;
 
 /// Serve a tracker, fill it with jobs, look after it.
 #[derive(Debug, clap::Args)]

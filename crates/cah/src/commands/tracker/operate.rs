@@ -2,20 +2,29 @@
 
 use std::{
     fs::File,
-    io::{self, Write},
+    io::{self, Seek, Write},
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, bail};
-use cah_tracker::operation::{self, Board, Status};
+use anyhow::{Context, Result};
+use cah_tracker::{
+    operation::{self, Board, ParkedJob, Status},
+    store,
+};
 use futures::StreamExt;
 use indicatif::HumanCount;
 use reqwest::Response;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tempfile::NamedTempFile;
 
-use super::place::{self, Project, Tracker, file_body, open_file};
+use super::{
+    output::Output,
+    place::{self, Place, Project, Tracker, file_body, open_file},
+};
+use crate::{
+    display::{counted, print},
+    stopping::or_interrupted,
+};
 
 /// Make a store and name the stages of its project
 #[derive(Debug, clap::Args)]
@@ -36,7 +45,7 @@ pub(super) struct InitArgs {
 pub(super) async fn init(args: InitArgs) -> Result<()> {
     operation::check_stages(&args.stages)?;
     let names = args.stages.join(", ");
-    let project = args.place.open().await?;
+    let project = args.place.open_or_make().await?;
     let done = match &project {
         Project::Store(store) => store.init(args.stages).await.map_err(Into::into),
         Project::Tracker(tracker) => tracker
@@ -46,8 +55,7 @@ pub(super) async fn init(args: InitArgs) -> Result<()> {
     };
     project.close().await;
     done?;
-    println!("The project has the stages {names}");
-    Ok(())
+    print(&format!("The project has the stages {names}\n"))
 }
 
 /// Tell how a project stands
@@ -56,6 +64,10 @@ pub(super) struct StatusArgs {
     #[command(flatten)]
     place: place::Args,
 
+    /// List the jobs that failed too often, and why, instead
+    #[arg(long)]
+    parked: bool,
+
     /// Write JSON, for scripts
     #[arg(long)]
     json: bool,
@@ -63,13 +75,60 @@ pub(super) struct StatusArgs {
 
 pub(super) async fn status(args: StatusArgs) -> Result<()> {
     let project = args.place.open().await?;
-    let status = project.status().await;
+    let text = match args.parked {
+        true => parked_text(&project, args.json).await,
+        false => status_text(&project, args.json).await,
+    };
     project.close().await;
-    let status = status?;
-    print(&match args.json {
-        true => serde_json::to_string_pretty(&status)?,
-        false => status_table(&status),
-    })
+    print(&text?)
+}
+
+async fn status_text(project: &Project, as_json: bool) -> Result<String> {
+    let status = project.status().await?;
+    match as_json {
+        true => json_text(&status),
+        false => Ok(status_table(&status)),
+    }
+}
+
+fn json_text(value: &impl Serialize) -> Result<String> {
+    Ok(format!("{}\n", serde_json::to_string_pretty(value)?))
+}
+
+async fn parked_text(project: &Project, as_json: bool) -> Result<String> {
+    let parked = parked(project).await?;
+    if as_json {
+        return json_text(&parked);
+    }
+    if parked.is_empty() {
+        return Ok("No job is parked\n".into());
+    }
+    let mut text = String::new();
+    for job in parked {
+        let failures = counted(job.failures.into(), "failure");
+        text += &format!("{:>12}  {failures}  {}\n", job.number, job.about);
+        for message in job.messages {
+            text += &format!("{:>12}  {message}\n", "");
+        }
+    }
+    Ok(text)
+}
+
+/// All of them, some at a time.
+async fn parked(project: &Project) -> Result<Vec<ParkedJob>> {
+    const SOME: u32 = 100;
+    let mut all: Vec<ParkedJob> = Vec::new();
+    loop {
+        let after = all.last().map_or(0, |job| job.number);
+        let some = match project {
+            Project::Store(store) => operation::parked(&**store, after, SOME).await?,
+            Project::Tracker(tracker) => tracker.get(&format!("parked?after={after}")).await?,
+        };
+        if some.is_empty() {
+            return Ok(all);
+        }
+        all.extend(some);
+    }
 }
 
 fn status_table(status: &Status) -> String {
@@ -91,12 +150,7 @@ fn status_table(status: &Status) -> String {
     if !status.banner.is_empty() {
         lines.push(format!("{:<20} {}", "banner", status.banner));
     }
-    lines.join("\n")
-}
-
-/// Prints a text of many lines. Whoever reads only the first ones has read enough.
-fn print(text: &str) -> Result<()> {
-    enough(writeln!(io::stdout(), "{text}").map_err(Into::into))
+    lines.join("\n") + "\n"
 }
 
 /// No error where standard output was closed by its reader.
@@ -133,7 +187,7 @@ pub(super) async fn contributors(args: ContributorsArgs) -> Result<()> {
     project.close().await;
     let boards = boards?;
     print(&match args.json {
-        true => serde_json::to_string_pretty(&boards)?,
+        true => json_text(&boards)?,
         false => boards_table(boards),
     })
 }
@@ -151,7 +205,7 @@ fn boards_table(boards: Vec<Board>) -> String {
             )
         }));
     }
-    lines.join("\n")
+    lines.join("\n") + "\n"
 }
 
 async fn boards(project: &Project, limit: u32) -> Result<Vec<Board>> {
@@ -186,8 +240,12 @@ pub(super) async fn requeue(args: RequeueArgs) -> Result<()> {
             .map(|answer: Answer| answer.requeued),
     };
     project.close().await;
-    println!("{} parked jobs are open again", opened?);
-    Ok(())
+    let opened = opened?;
+    let verb = if opened == 1 { "is" } else { "are" };
+    print(&format!(
+        "{} {verb} open again\n",
+        counted(opened, "parked job")
+    ))
 }
 
 /// Open a job at its first stage, as if nothing had ever been done with it
@@ -226,8 +284,7 @@ pub(super) async fn reset(ResetArgs { job }: ResetArgs) -> Result<()> {
     };
     project.close().await;
     done?;
-    println!("Job {} is open", job.number);
-    Ok(())
+    print(&format!("Job {} is open\n", job.number))
 }
 
 pub(super) async fn ban(BanArgs { job }: BanArgs) -> Result<()> {
@@ -238,8 +295,7 @@ pub(super) async fn ban(BanArgs { job }: BanArgs) -> Result<()> {
     };
     project.close().await;
     done?;
-    println!("Job {} is banned", job.number);
-    Ok(())
+    print(&format!("Job {} is banned\n", job.number))
 }
 
 /// A call about one job, whose answer says no more than that it was carried out.
@@ -274,11 +330,10 @@ pub(super) async fn banner(args: BannerArgs) -> Result<()> {
     let project = args.place.open().await?;
     let banner = change_banner(&project, text).await;
     project.close().await;
-    match banner?.as_str() {
-        "" => println!("There is no banner"),
-        text => println!("The banner is: {text}"),
-    }
-    Ok(())
+    print(&match banner?.as_str() {
+        "" => "There is no banner\n".into(),
+        text => format!("The banner is: {text}\n"),
+    })
 }
 
 async fn change_banner(project: &Project, text: Option<String>) -> Result<String> {
@@ -320,17 +375,19 @@ pub(super) async fn export(args: ExportArgs) -> Result<()> {
     let project = args.place.open().await?;
     let exported = match &args.out {
         Some(path) => {
-            let file = Whole::create(path)?;
-            let to = file.writer()?;
-            match export_to(&project, to, args.after, limit).await {
-                Ok(()) => file.keep(),
-                Err(error) => Err(error),
-            }
+            let export = export_file(&project, path, args.after, limit);
+            or_interrupted("nothing was written", export).await
         }
         None => enough(export_to(&project, io::stdout(), args.after, limit).await),
     };
     project.close().await;
     exported
+}
+
+async fn export_file(project: &Project, path: &Path, after: u64, limit: u64) -> Result<()> {
+    let file = Output::create(path)?;
+    export_to(project, file.writer()?, after, limit).await?;
+    file.keep()
 }
 
 async fn export_to(
@@ -373,15 +430,15 @@ pub(super) struct BackupArgs {
 
 pub(super) async fn backup(args: BackupArgs) -> Result<()> {
     let project = args.place.open().await?;
-    let done = backup_to(&project, &args.file).await;
+    let backup = backup_to(&project, &args.file);
+    let done = or_interrupted("the backup is not whole and was removed", backup).await;
     project.close().await;
     done.with_context(|| format!("there is no backup in {}", args.file.display()))?;
-    println!("The project is kept in {}", args.file.display());
-    Ok(())
+    print(&format!("The project is kept in {}\n", args.file.display()))
 }
 
 async fn backup_to(project: &Project, path: &Path) -> Result<()> {
-    let file = Whole::create(path)?;
+    let file = Output::create(path)?;
     let to = file.writer()?;
     match project {
         Project::Store(store) => {
@@ -409,64 +466,32 @@ pub(super) struct RestoreArgs {
 
 pub(super) async fn restore(args: RestoreArgs) -> Result<()> {
     let file = open_file(&args.file)?;
-    let project = args.place.open().await?;
-    let status = restore_from(&project, file, args.replace).await;
-    project.close().await;
-    let status = status.with_context(|| format!("cannot restore {}", args.file.display()))?;
-    println!("The project has {} jobs again", HumanCount(status.jobs));
-    Ok(())
+    let restored = match args.place.find()? {
+        Place::Store(address) => restore_into(&address, file, args.replace).await,
+        Place::Tracker(tracker) => {
+            let parameters = [("replace", args.replace.to_string())];
+            let body = file_body(file);
+            tracker.upload("restore", &parameters, body).await
+        }
+    };
+    let status: Status =
+        restored.with_context(|| format!("cannot restore {}", args.file.display()))?;
+    print(&format!(
+        "The project has {} again\n",
+        counted(status.jobs, "job")
+    ))
 }
 
-async fn restore_from(project: &Project, file: File, replace: bool) -> Result<Status> {
-    match project {
-        Project::Store(store) => {
-            operation::restore(&**store, file, replace).await?;
-            Ok(operation::status(&**store).await?)
-        }
-        Project::Tracker(tracker) => {
-            let parameters = [("replace", replace.to_string())];
-            tracker
-                .upload("restore", &parameters, file_body(file))
-                .await
-        }
-    }
-}
-
-/// A file that gets its name once it is whole.
-struct Whole {
-    file: NamedTempFile,
-    path: PathBuf,
-}
-
-impl Whole {
-    fn create(path: &Path) -> Result<Self> {
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        if path.is_dir() {
-            bail!("{} is a folder; name a file", path.display());
-        }
-        let file = NamedTempFile::new_in(folder)
-            .with_context(|| format!("cannot write into {}", folder.display()))?;
-        Ok(Self {
-            file,
-            path: path.to_owned(),
-        })
-    }
-
-    /// What is written here is in the file.
-    fn writer(&self) -> Result<File> {
-        Ok(self.file.as_file().try_clone()?)
-    }
-
-    fn keep(self) -> Result<()> {
-        let unwritable = || format!("cannot write {}", self.path.display());
-        self.file.as_file().sync_all().with_context(unwritable)?;
-        self.file
-            .persist(&self.path)
-            .map_err(|error| error.error)
-            .with_context(unwritable)?;
-        Ok(())
-    }
+/// The file is read to its end before a store is touched, or made.
+async fn restore_into(address: &str, file: File, replace: bool) -> Result<Status> {
+    operation::check_backup(file.try_clone()?).await?;
+    (&file).rewind()?;
+    let store = store::open(address).await?;
+    // Nobody serves it; whoever serves it next gives its workers time.
+    let restored = match operation::restore(&*store, file, replace, 0).await {
+        Ok(()) => operation::status(&*store).await.map_err(Into::into),
+        Err(error) => Err(error.into()),
+    };
+    store.close().await;
+    restored
 }

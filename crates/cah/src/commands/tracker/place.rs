@@ -1,12 +1,18 @@
 //! Where a project is: in a store that nobody serves, or behind the tracker that serves it.
 
-use std::{fs::File, path::PathBuf, sync::Arc};
+use std::{
+    env::VarError,
+    fs::File,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context, Result, bail};
 use cah_tracker::{
-    operation,
+    AdminToken, operation,
     store::{self, Store},
 };
+use futures::StreamExt;
 use reqwest::{Body, Method, RequestBuilder, Response, Url};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -14,6 +20,9 @@ use tokio_util::io::ReaderStream;
 
 /// The variable that the admin token is taken from.
 pub(super) const TOKEN_VARIABLE: &str = "CAH_ADMIN_TOKEN";
+
+/// Characters of a refusal that are shown.
+const MAX_REFUSAL: usize = 500;
 
 /// A store or a tracker.
 #[derive(Debug, clap::Args)]
@@ -37,6 +46,13 @@ pub(super) struct Args {
     admin_token_file: Option<PathBuf>,
 }
 
+/// Where a project is.
+pub(super) enum Place {
+    /// The address of a store.
+    Store(String),
+    Tracker(Tracker),
+}
+
 /// A project that can be worked on.
 pub(super) enum Project {
     Store(Arc<dyn Store>),
@@ -44,30 +60,61 @@ pub(super) enum Project {
 }
 
 impl Args {
-    pub(super) async fn open(self) -> Result<Project> {
+    pub(super) fn find(self) -> Result<Place> {
         match (self.store, self.tracker) {
             // `--tracker` counts where CAH_STORE is set for other commands.
-            (_, Some(url)) => Ok(Project::Tracker(Tracker {
+            (_, Some(url)) => Ok(Place::Tracker(Tracker {
                 url,
-                token: admin_token(self.admin_token_file)?,
+                token: needed_token(self.admin_token_file)?,
                 client: reqwest::Client::builder().build()?,
             })),
-            (Some(store), None) => Ok(Project::Store(store::open(&store).await?)),
+            (Some(store), None) => Ok(Place::Store(store)),
             (None, None) => bail!("name the project with --store or --tracker"),
         }
     }
+
+    /// Opens a project that is there.
+    pub(super) async fn open(self) -> Result<Project> {
+        Ok(match self.find()? {
+            Place::Store(address) => Project::Store(store::open_existing(&address).await?),
+            Place::Tracker(tracker) => Project::Tracker(tracker),
+        })
+    }
+
+    /// Opens a project, in a store that is made where there is none.
+    pub(super) async fn open_or_make(self) -> Result<Project> {
+        Ok(match self.find()? {
+            Place::Store(address) => Project::Store(store::open(&address).await?),
+            Place::Tracker(tracker) => Project::Tracker(tracker),
+        })
+    }
 }
 
-/// The token from a file or else the environment.
-pub(super) fn admin_token(file: Option<PathBuf>) -> Result<String> {
-    match file {
-        Some(file) => std::fs::read_to_string(&file)
-            .map(|text| text.trim().to_owned())
-            .with_context(|| format!("cannot read the admin token in {}", file.display())),
-        None => std::env::var(TOKEN_VARIABLE).with_context(|| {
-            format!("the admin token is needed: name its file with --admin-token-file, or put it into {TOKEN_VARIABLE}")
-        }),
-    }
+/// The token from a file or else the environment, with its source in what is wrong with it.
+pub(super) fn admin_token(file: Option<PathBuf>) -> Result<Option<String>> {
+    let (source, text) = match file {
+        Some(file) => {
+            let name = file.display().to_string();
+            let text = std::fs::read_to_string(&file);
+            (
+                name.clone(),
+                text.with_context(|| format!("cannot read the admin token in {name}"))?,
+            )
+        }
+        None => match std::env::var(TOKEN_VARIABLE) {
+            Ok(text) if !text.trim().is_empty() => (TOKEN_VARIABLE.to_owned(), text),
+            Ok(_) | Err(VarError::NotPresent) => return Ok(None),
+            Err(error) => bail!("{TOKEN_VARIABLE}: {error}"),
+        },
+    };
+    AdminToken::new(&text).with_context(|| format!("the admin token in {source}"))?;
+    Ok(Some(text.trim().to_owned()))
+}
+
+fn needed_token(file: Option<PathBuf>) -> Result<String> {
+    admin_token(file)?.with_context(|| {
+        format!("the admin token is needed: name its file with --admin-token-file, or put it into {TOKEN_VARIABLE}")
+    })
 }
 
 /// The admin calls of a tracker.
@@ -79,14 +126,12 @@ pub(super) struct Tracker {
 
 impl Tracker {
     pub(super) async fn get<T: DeserializeOwned>(&self, call: &str) -> Result<T> {
-        let answer = self.send(self.request(Method::GET, call, &[])).await?;
-        answer.json().await.context("the tracker's answer is none")
+        self.read(self.request(Method::GET, call, &[])).await
     }
 
     pub(super) async fn post<T: DeserializeOwned>(&self, call: &str, body: Value) -> Result<T> {
         let request = self.request(Method::POST, call, &[]).json(&body);
-        let answer = self.send(request).await?;
-        answer.json().await.context("the tracker's answer is none")
+        self.read(request).await
     }
 
     /// Sends a file or list, with the parameters that say what it is.
@@ -97,8 +142,7 @@ impl Tracker {
         body: impl Into<Body>,
     ) -> Result<T> {
         let request = self.request(Method::POST, call, parameters).body(body);
-        let answer = self.send(request).await?;
-        answer.json().await.context("the tracker's answer is none")
+        self.read(request).await
     }
 
     /// An answer that may be long.
@@ -118,20 +162,52 @@ impl Tracker {
             .bearer_auth(&self.token)
     }
 
+    async fn read<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T> {
+        let answer = self.send(request).await?.json().await;
+        answer
+            .map_err(reqwest::Error::without_url)
+            .with_context(|| format!("what answers at {} is no tracker", self.name()))
+    }
+
     async fn send(&self, request: RequestBuilder) -> Result<Response> {
-        let answer = request
-            .send()
-            .await
-            .with_context(|| format!("the tracker at {} does not answer", self.url))?;
+        let answer = request.send().await;
+        let answer = answer
+            .map_err(reqwest::Error::without_url)
+            .with_context(|| format!("the tracker at {} does not answer", self.name()))?;
         if answer.status().is_success() {
             return Ok(answer);
         }
         let status = answer.status();
-        match answer.text().await.unwrap_or_default() {
+        match refusal(answer).await {
             text if text.is_empty() => bail!("the tracker answered {status}"),
             text => bail!("the tracker refused: {text}"),
         }
     }
+
+    /// The address without what might be a password in it.
+    fn name(&self) -> String {
+        let mut url = self.url.clone();
+        // Addresses that cannot have them have none.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        url.into()
+    }
+}
+
+/// The first line of a refusal: a tracker's own have no more, and whatever else stands at the
+/// address may say anything.
+async fn refusal(answer: Response) -> String {
+    let mut text = Vec::new();
+    let mut parts = answer.bytes_stream();
+    while let Some(Ok(part)) = parts.next().await
+        && text.len() < MAX_REFUSAL
+    {
+        text.extend_from_slice(&part);
+    }
+    let text = String::from_utf8_lossy(&text);
+    let line = text.lines().next().unwrap_or_default().trim();
+    let clean = line.chars().filter(|c| !c.is_control());
+    clean.take(MAX_REFUSAL).collect()
 }
 
 impl Project {
@@ -151,7 +227,7 @@ impl Project {
 }
 
 /// Opens a file that will be read, with its name in the error.
-pub(super) fn open_file(path: &PathBuf) -> Result<File> {
+pub(super) fn open_file(path: &Path) -> Result<File> {
     File::open(path).with_context(|| format!("cannot read {}", path.display()))
 }
 

@@ -1,17 +1,19 @@
 //! `cah tracker serve`.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result};
+use cah_protocol::WorkerType;
 use cah_tracker::{
     AdminToken, Config, Tracker,
     store::{self, Order},
 };
 use clap::ValueEnum;
+use reqwest::Url;
 use tokio::net::TcpListener;
 
-use super::place::{TOKEN_VARIABLE, admin_token};
-use crate::stopping;
+use super::place::admin_token;
+use crate::{display::note, stopping};
 
 /// The longest time between two looks for workers that fell silent.
 const LONGEST_REAPER_INTERVAL: Duration = Duration::from_secs(30);
@@ -50,6 +52,23 @@ pub(super) struct Args {
     #[arg(long, default_value = "oldest", value_name = "ORDER")]
     claim_order: ClaimOrder,
 
+    /// The most workers at the same time
+    #[arg(long, default_value_t = 100_000, value_name = "N")]
+    max_workers: u32,
+
+    /// Where workers of a type (HYBRID, CPU or GPU) bring their results: any text, which they are
+    /// told; one of several is drawn. Without one it is this tracker's own staging
+    #[arg(long, value_name = "TYPE=ADDRESS", value_parser = upload_address)]
+    upload_address: Vec<(WorkerType, String)>,
+
+    /// The address under which workers reach this tracker, where a proxy changes it
+    #[arg(long, value_name = "URL")]
+    public_url: Option<Url>,
+
+    /// Do not serve clients that take whole WAT files, which hand in results without a lease
+    #[arg(long)]
+    no_whole_wats: bool,
+
     /// The project's name on the dashboard
     #[arg(long, default_value = "Crawling@Home", value_name = "NAME")]
     project: String,
@@ -79,19 +98,55 @@ impl From<ClaimOrder> for Order {
     }
 }
 
+fn upload_address(text: &str) -> Result<(WorkerType, String), String> {
+    let (name, address) = text
+        .split_once('=')
+        .ok_or("write it like CPU=https://staging.example.org/")?;
+    let worker_type = [WorkerType::Hybrid, WorkerType::Cpu, WorkerType::Gpu]
+        .into_iter()
+        .find(|known| known.as_str().eq_ignore_ascii_case(name.trim()))
+        .ok_or_else(|| format!("`{name}` is no type; the types are HYBRID, CPU and GPU"))?;
+    match address.trim() {
+        "" => Err("the address is missing".into()),
+        address => Ok((worker_type, address.to_owned())),
+    }
+}
+
 pub(super) async fn run(args: Args) -> Result<()> {
     // Each worker keeps a connection. What the system does not allow shows when there are too many.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
-    let admin_token = match &args.admin_token_file {
-        None if std::env::var_os(TOKEN_VARIABLE).is_none() => None,
-        file => Some(AdminToken::new(&admin_token(file.clone())?)?),
-    };
-    let listener = TcpListener::bind(args.listen)
+    let (listen, address) = (args.listen, args.store.clone());
+    let config = config(args)?;
+    // Before there is a store that nobody serves.
+    config.check()?;
+    let listener = TcpListener::bind(listen)
         .await
-        .with_context(|| format!("cannot listen on {}; is the port taken?", args.listen))?;
-    let store = store::open(&args.store).await?;
+        .with_context(|| format!("cannot listen on {listen}; is the port taken?"))?;
+    let store = store::open(&address).await?;
+    let address = listener.local_addr()?;
+    let served = async {
+        note(&format!(
+            "The tracker serves workers and the dashboard at http://{address}/ (Ctrl-C stops it)"
+        ));
+        stopping::signal().await;
+    };
+    Ok(Tracker::serve(listener, store, config, served).await?)
+}
+
+fn config(args: Args) -> Result<Config> {
+    let admin_token = match admin_token(args.admin_token_file)? {
+        Some(token) => Some(AdminToken::new(&token)?),
+        None => None,
+    };
     let idle_timeout = Duration::from_secs(args.idle_timeout);
-    let config = Config {
+    let mut upload_addresses: BTreeMap<WorkerType, Vec<String>> = BTreeMap::new();
+    for (worker_type, address) in args.upload_address {
+        upload_addresses
+            .entry(worker_type)
+            .or_default()
+            .push(address);
+    }
+    Ok(Config {
         project: args.project,
         idle_timeout,
         // Who is silent for so long is found out soon after.
@@ -101,11 +156,10 @@ pub(super) async fn run(args: Args) -> Result<()> {
         claim_order: args.claim_order.into(),
         admin_token,
         password_calls: args.password_calls,
+        max_workers: args.max_workers,
+        whole_wats: !args.no_whole_wats,
+        upload_addresses,
+        public_url: args.public_url,
         ..Config::default()
-    };
-    eprintln!(
-        "The tracker serves workers and the dashboard at http://{}/ (Ctrl-C stops it)",
-        listener.local_addr()?
-    );
-    Ok(Tracker::serve(listener, store, config, stopping::signal()).await?)
+    })
 }
