@@ -17,6 +17,7 @@ os.environ["HF_UPDATE_DOWNLOAD_COUNTS"] = "0"
 import boto3
 import fsspec
 import pytest
+import requests
 from moto.server import ThreadedMotoServer
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
@@ -123,6 +124,33 @@ def wait_for(url, process, seconds=180):
         except OSError:
             time.sleep(0.1)
     raise AssertionError(f"{url} does not answer")
+
+
+class Tracker:
+    """A tracker on a store of its own, with the jobs that were imported."""
+
+    def __init__(self, folder, jobs, *flags):
+        self.store = f"sqlite:{folder / 'tracker.db'}"
+        cah("tracker", "import", "--store", self.store, *jobs)
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        command = [os.environ["CAH_BIN"], "tracker", "serve", "--store", self.store]
+        command += ["--listen", f"127.0.0.1:{port}", *flags]
+        self.process = subprocess.Popen(command)
+
+    def __enter__(self):
+        wait_for(f"{self.url}/healthz", self.process)
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        assert self.process.wait(timeout=60) == 0
+
+    def get(self, path, **query):
+        return requests.get(self.url + path, params=query, timeout=30)
+
+    def post(self, path, **fields):
+        return requests.post(self.url + path, json=fields, timeout=30)
 
 
 @pytest.fixture(scope="session")

@@ -1,53 +1,27 @@
 """The public DistCompute client, as it comes from the registry, against this tracker."""
 
-import os
-import subprocess
-
 import distcompute_client as dc
 import pytest
-import requests
 from distcompute_client.errors import WorkerTimedOutError, ZeroJobError
 
-from conftest import cah, free_port, wait_for
+from conftest import Tracker, cah
 
 
-class Tracker:
-    """A tracker on a store of its own, with the project that it was given."""
-
-    def __init__(self, folder, *project):
-        self.store = f"sqlite:{folder / 'tracker.db'}"
-        cah("tracker", "import", "--store", self.store, *project)
-        port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        command = [os.environ["CAH_BIN"], "tracker", "serve", "--store", self.store]
-        command += ["--listen", f"127.0.0.1:{port}", "--project", "Words"]
-        self.process = subprocess.Popen(command)
-
-    def __enter__(self):
-        wait_for(f"{self.url}/healthz", self.process)
-        return self
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        assert self.process.wait(timeout=60) == 0
-
-    def client(self, stage, nickname="ada"):
-        # The address with a slash at its end is one that the client repairs itself.
-        return dc.init(url=f"{self.url}/", stage=stage, nickname=nickname, verbose=False)
-
-    def get(self, path):
-        return requests.get(self.url + path, timeout=10)
+def join(tracker, stage, nickname="ada"):
+    # The address with a slash at its end is one that the client repairs itself.
+    return dc.init(url=f"{tracker.url}/", stage=stage, nickname=nickname, verbose=False)
 
 
 @pytest.fixture
 def words(tmp_path):
     """Three jobs, `word-0` to `word-2`, that go through three stages."""
-    with Tracker(tmp_path, "--brace", "word-{0..2}", "--stages", "Upper,Count,Sort") as tracker:
+    jobs = ["--brace", "word-{0..2}", "--stages", "Upper,Count,Sort"]
+    with Tracker(tmp_path, jobs, "--project", "Words") as tracker:
         yield tracker
 
 
 def test_jobs_go_through_every_stage(words):
-    upper = words.client("A")
+    upper = join(words, "A")
     assert (upper.project, upper.stage_name) == ("Words", "Upper")
     assert upper.job_count() == 3
     for number in range(3):
@@ -59,12 +33,12 @@ def test_jobs_go_through_every_stage(words):
     with pytest.raises(ZeroJobError):
         upper.new_job()
 
-    count = words.client("b")
+    count = join(words, "b")
     for number in range(3):
         count.new_job()
         assert count.job == f"WORD-{number}"
         count.complete_job({"word": count.job, "letters": len(count.job)})
-    sort = words.client("c")
+    sort = join(words, "c")
     letters = []
     while sort.job_count() > 0:
         sort.new_job()
@@ -78,7 +52,7 @@ def test_jobs_go_through_every_stage(words):
 
 
 def test_the_page_that_the_client_names_is_there(words):
-    client = words.client("a", nickname="<b>ada</b>")
+    client = join(words, "a", nickname="<b>ada</b>")
     client.log("half of it <script>")
     # As the client prints it.
     page = words.get(f"/worker/{client.stage_name.lower()}/{client.display_name}")
@@ -87,11 +61,11 @@ def test_the_page_that_the_client_names_is_there(words):
 
 
 def test_invalid_data_goes_back_after_five_reports(words):
-    first = words.client("a")
+    first = join(words, "a")
     first.new_job()
     first.complete_job("bad")
     for number in range(5):
-        client = words.client("b", nickname=f"worker {number}")
+        client = join(words, "b", nickname=f"worker {number}")
         client.new_job()
         assert client.job == "bad"
         client.flag_invalid_data()
@@ -103,8 +77,8 @@ def test_invalid_data_goes_back_after_five_reports(words):
 
 def test_what_is_refused_has_the_class_that_the_client_gives_it(words):
     with pytest.raises(ValueError):
-        words.client("z")
-    client = words.client("a")
+        join(words, "z")
+    client = join(words, "a")
     with pytest.raises(ZeroJobError):
         client.complete_job("nothing was asked for")
     client.bye()
@@ -115,8 +89,8 @@ def test_what_is_refused_has_the_class_that_the_client_gives_it(words):
 def test_json_lists_and_text_files_are_projects(tmp_path):
     jobs = tmp_path / "jobs.json"
     jobs.write_text('["plain", {"x": [1, 2]}, ["a", "b"]]')
-    with Tracker(tmp_path, "--json", jobs, "--stages", "only") as tracker:
-        client = tracker.client("a")
+    with Tracker(tmp_path, ["--json", jobs, "--stages", "only"]) as tracker:
+        client = join(tracker, "a")
         got = []
         for _ in range(3):
             client.new_job()
@@ -126,4 +100,4 @@ def test_json_lists_and_text_files_are_projects(tmp_path):
     lines = tmp_path / "more.txt"
     lines.write_text("plain\n\nnew\n")
     told = cah("tracker", "import", "--store", tracker.store, "--txt", lines)
-    assert told == "1 jobs imported; 1 were there already\n"
+    assert told == "1 job imported; 1 was there already\n"
