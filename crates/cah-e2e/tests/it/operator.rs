@@ -4,7 +4,7 @@ use std::{path::Path, process::Command};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Process, Served, cah, fail, sqlite, succeed};
+use crate::harness::{Process, Served, cah, fail, finish, sqlite, succeed};
 
 const TOKEN: &str = "an admin token must not have blanks";
 
@@ -114,6 +114,12 @@ fn operate(place: &Place, folder: &Path) {
         told,
         format!("The project is kept in {}\n", path("kept.gz"))
     );
+    // A pipe gets the backup and nothing else.
+    let mut piped = place.command(&["backup", "/dev/stdout"]);
+    let piped = finish(&mut piped).stdout;
+    assert_eq!(piped[..2], [0x1f, 0x8b]);
+    std::fs::write(path("piped.gz"), piped).unwrap();
+    place.run(&["restore", &path("piped.gz"), "--replace"]);
     place.run(&["ban-job", "1"]);
     let said = place.refused(&["restore", &path("kept.gz")]);
     assert!(said.contains("has 5 jobs already"), "{said}");

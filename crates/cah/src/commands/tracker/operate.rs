@@ -433,11 +433,16 @@ pub(super) async fn backup(args: BackupArgs) -> Result<()> {
     let backup = backup_to(&project, &args.file);
     let done = or_interrupted("the backup is not whole and was removed", backup).await;
     project.close().await;
-    done.with_context(|| format!("there is no backup in {}", args.file.display()))?;
-    print(&format!("The project is kept in {}\n", args.file.display()))
+    let name = args.file.display();
+    match done.with_context(|| format!("there is no backup in {name}"))? {
+        true => print(&format!("The project is kept in {name}\n")),
+        // Whoever reads there expects a backup and nothing else.
+        false => Ok(()),
+    }
 }
 
-async fn backup_to(project: &Project, path: &Path) -> Result<()> {
+/// Whether the backup is a file that stays.
+async fn backup_to(project: &Project, path: &Path) -> Result<bool> {
     let file = Output::create(path)?;
     let to = file.writer()?;
     match project {
@@ -446,7 +451,9 @@ async fn backup_to(project: &Project, path: &Path) -> Result<()> {
         }
         Project::Tracker(tracker) => save(tracker.download("backup", &[]).await?, to).await?,
     }
-    file.keep()
+    let stays = file.is_plain();
+    file.keep()?;
+    Ok(stays)
 }
 
 /// Make a project what it was when it was kept with `backup`

@@ -18,18 +18,18 @@ pub(super) enum Output {
 impl Output {
     pub(super) fn create(path: &Path) -> Result<Self> {
         let unwritable = || format!("cannot write {}", path.display());
-        // A link stays one: what it leads to is written.
-        let path = match fs::symlink_metadata(path) {
-            Ok(found) if found.is_symlink() => fs::canonicalize(path).with_context(unwritable)?,
-            _ => path.to_owned(),
-        };
-        match fs::metadata(&path) {
+        match fs::metadata(path) {
             Ok(found) if found.is_dir() => bail!("{} is a folder; name a file", path.display()),
             Ok(found) if !found.is_file() => {
-                let file = OpenOptions::new().write(true).open(&path);
+                let file = OpenOptions::new().write(true).open(path);
                 Ok(Self::Special(file.with_context(unwritable)?))
             }
-            _ => {
+            found => {
+                let path = match found {
+                    // A link stays one: what it leads to is written.
+                    Ok(_) => fs::canonicalize(path).with_context(unwritable)?,
+                    Err(_) => path.to_owned(),
+                };
                 let folder = folder_of(&path);
                 let file = Builder::new()
                     .prefix(".cah-")
@@ -48,6 +48,11 @@ impl Output {
             Self::Plain { file, .. } => file.as_file().try_clone()?,
             Self::Special(file) => file.try_clone()?,
         })
+    }
+
+    /// Whether it gets a name, and is no pipe or device.
+    pub(super) fn is_plain(&self) -> bool {
+        matches!(self, Self::Plain { .. })
     }
 
     /// Gives the file its name, for good.
