@@ -1,12 +1,13 @@
 //! What an operator may set.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
 use cah_protocol::WorkerType;
+use ipnet::IpNet;
 use thiserror::Error;
 use url::Url;
 
-use crate::{admin_token::AdminToken, store::Order};
+use crate::{Secret, Tls, store::Order};
 
 /// The tracker's settings, checked once when it starts.
 #[derive(Clone, Debug)]
@@ -27,7 +28,15 @@ pub struct Config {
     /// halves do. Anybody may hand in anything for an open shard then.
     pub whole_wats: bool,
     /// What operators prove themselves with; without one nobody may do what operators do.
-    pub admin_token: Option<AdminToken>,
+    pub admin_token: Option<Secret>,
+    /// What workers must know to join, where not everybody may.
+    pub join_key: Option<Secret>,
+    /// How many calls a second an address may make on average.
+    pub rate_limit: Option<NonZeroU32>,
+    /// The proxies that are believed when they say for whom they call.
+    pub trusted_proxies: Vec<IpNet>,
+    /// With what the tracker speaks TLS itself.
+    pub tls: Option<Tls>,
     /// Whether the admin calls of the public tracker are answered, which carry the token as a
     /// password in a query or body.
     pub password_calls: bool,
@@ -54,6 +63,10 @@ impl Default for Config {
             max_workers: 100_000,
             whole_wats: true,
             admin_token: None,
+            join_key: None,
+            rate_limit: NonZeroU32::new(500),
+            trusted_proxies: Vec::new(),
+            tls: None,
             password_calls: false,
             reaper_interval: Duration::from_secs(30),
             series_interval: Duration::from_secs(900),

@@ -1,22 +1,30 @@
 //! Connections of callers: accepted, served, and let go when the tracker stops.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
-use axum::Router;
-use hyper::server::conn::http1;
+use axum::{Router, response::Response};
+use hyper::{Request, body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     task::JoinSet,
     time::{sleep, timeout},
 };
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tower::{Service, ServiceExt};
+
+use crate::routes::from_peer;
 
 /// The pause after a connection could not be accepted: there may be no socket left for it.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The longest head of a request, in bytes.
+const MAX_HEAD: usize = 128 << 10;
 
 /// How long callers are waited for.
 pub(crate) struct Patience {
@@ -42,6 +50,7 @@ impl Default for Patience {
 /// way for too long.
 pub(crate) async fn serve(
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     app: Router,
     patience: Patience,
     stop: impl Future<Output = ()>,
@@ -53,9 +62,11 @@ pub(crate) async fn serve(
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     let app = app.clone();
-                    connections.spawn(connection(stream, app, patience.head, stopping.clone()));
+                    let calls = app.map_request(move |call| from_peer(call, peer.ip()));
+                    let (tls, head) = (tls.clone(), patience.head);
+                    connections.spawn(connection(stream, tls, calls, head, stopping.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection was not accepted");
@@ -73,16 +84,57 @@ pub(crate) async fn serve(
     let _ = timeout(patience.drain, drained).await;
 }
 
-/// Serves the calls of one connection, one after the other. When the tracker stops, the one that
-/// is under way is the last.
-async fn connection(stream: TcpStream, app: Router, head: Duration, stopping: CancellationToken) {
+/// Serves the calls of one connection, encrypted or not.
+async fn connection<S: Calls>(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    app: S,
+    head: Duration,
+    stopping: CancellationToken,
+) {
     // Answers are small: waiting to fill a packet would only delay them.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection without TCP_NODELAY");
     }
+    let Some(tls) = tls else {
+        return answer(stream, app, head, stopping).await;
+    };
+    match timeout(head, tls.accept(stream)).await {
+        Ok(Ok(stream)) => answer(stream, app, head, stopping).await,
+        Ok(Err(error)) => tracing::debug!(%error, "a connection without TLS"),
+        Err(_) => tracing::debug!("a connection that was never encrypted"),
+    }
+}
+
+/// What answers the calls of a connection.
+trait Calls:
+    Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + 'static
+{
+}
+
+impl<S> Calls for S where
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + 'static
+{
+}
+
+/// Answers calls, one after the other. When the tracker stops, the one that is under way is the
+/// last.
+async fn answer<S: Calls>(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    app: S,
+    head: Duration,
+    stopping: CancellationToken,
+) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head)
+        .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
@@ -122,7 +174,7 @@ mod tests {
         let addr = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let stopped = async { drop(stopped.await) };
-        let server = serve(listener, app, Patience { head, drain }, stopped);
+        let server = serve(listener, None, app, Patience { head, drain }, stopped);
         (addr, stop, tokio::spawn(server))
     }
 

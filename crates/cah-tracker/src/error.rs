@@ -4,7 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
-use crate::{config::ConfigError, operation::ImportError, store::StoreError};
+use crate::{config::ConfigError, operation::ImportError, store::StoreError, tls::TlsError};
 
 /// Everything that can go wrong in this crate, apart from what single calls are answered.
 #[derive(Debug, Error)]
@@ -19,6 +19,9 @@ pub enum TrackerError {
     /// A list was not imported.
     #[error(transparent)]
     Import(#[from] ImportError),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The listener broke.
     #[error("the tracker cannot listen: {0}")]
     Listen(#[from] io::Error),

@@ -25,7 +25,6 @@
 //! refused and counted nowhere; repeating an accepted call is harmless; what was acknowledged
 //! about jobs survives a power cut; counters are kept with each change and equal a recount.
 
-mod admin_token;
 mod brake;
 mod chart;
 mod clock;
@@ -36,16 +35,19 @@ mod eta;
 mod names;
 pub mod operation;
 mod routes;
+mod secret;
 mod service;
 pub mod store;
 mod text;
+mod tls;
 mod token;
 mod tracker;
 
-pub use admin_token::{AdminToken, WeakToken};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use config::{Config, ConfigError};
 pub use error::TrackerError;
+pub use secret::{Secret, WeakSecret};
 pub use service::{JoinError, Joined, NoJob, Progress, Service, Work};
+pub use tls::{Tls, TlsError};
 pub use token::TokenHash;
 pub use tracker::{RunningTracker, Tracker};

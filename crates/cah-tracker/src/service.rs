@@ -1,6 +1,6 @@
 //! What the tracker does, apart from how it is asked and where it is stored.
 
-use std::{io::Read, sync::Arc};
+use std::{io::Read, net::IpAddr, sync::Arc};
 
 use cah_protocol::stage_letter;
 use thiserror::Error;
@@ -141,6 +141,7 @@ impl Service {
         &self,
         nickname: &str,
         role: impl Into<Role>,
+        address: IpAddr,
         counts: &Counts,
     ) -> Result<Joined, JoinError> {
         let role = role.into();
@@ -162,7 +163,7 @@ impl Service {
                 Err(StoreError::NameTaken) => continue,
                 Err(error) => return Err(error.into()),
                 Ok(()) => {
-                    tracing::info!(%display_name, ?role, "a worker joined");
+                    tracing::info!(%display_name, ?role, %address, "a worker joined");
                     return Ok(Joined {
                         display_name,
                         token,

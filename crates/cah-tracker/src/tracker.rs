@@ -8,20 +8,27 @@ use tokio::{
     task::JoinSet,
     time::{MissedTickBehavior, interval},
 };
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     clock::{Clock, SystemClock},
     config::Config,
     connections::{self, Patience},
     error::TrackerError,
-    routes,
+    routes::{self, Callers},
     service::Service,
     store::{Store, StoreError},
+    tls::Tls,
 };
 
 /// How often what was heard from workers is stored.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often the files of the certificate are looked at.
+const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How often addresses that are quiet are forgotten.
+const QUIET_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A tracker, ready to start.
 pub struct Tracker {
@@ -90,17 +97,34 @@ impl Tracker {
         service.record_point_if_due().await?;
 
         let (stop, stopped) = oneshot::channel::<()>();
-        let app = routes::router(Arc::clone(&service), addr);
+        let config = service.config();
+        let callers = Callers::new(config.trusted_proxies.clone(), config.rate_limit);
+        let callers = Arc::new(callers);
+        let stopping = CancellationToken::new();
+        let (app, rendering) = routes::site(
+            Arc::clone(&service),
+            addr,
+            Arc::clone(&callers),
+            stopping.clone(),
+        );
         let stopped = async {
             // The sender dropped means the same: stop.
             let _ = stopped.await;
         };
-        let server = connections::serve(listener, app, Patience::default(), stopped);
-        let background = background(&service);
+        let tls = service.config().tls.clone();
+        let acceptor = tls.as_ref().map(Tls::acceptor).transpose()?;
+        let server = connections::serve(listener, acceptor, app, Patience::default(), stopped);
+        let mut background = background(&service);
+        background.spawn(forget_quiet(callers));
+        background.spawn(rendering);
+        if let Some(tls) = tls {
+            background.spawn(keep_fresh(tls));
+        }
         tracing::info!(%addr, "the tracker listens");
         Ok(RunningTracker {
             addr,
             service,
+            stopping,
             stop: Some(stop),
             server: AbortOnDropHandle::new(tokio::spawn(server)),
             background,
@@ -112,6 +136,8 @@ impl Tracker {
 pub struct RunningTracker {
     addr: SocketAddr,
     service: Arc<Service>,
+    /// Ends the pages that are kept live, which would never end by themselves.
+    stopping: CancellationToken,
     stop: Option<oneshot::Sender<()>>,
     // Dropped without being stopped, it takes its connections with it.
     server: AbortOnDropHandle<()>,
@@ -147,6 +173,7 @@ impl RunningTracker {
     /// # Errors
     /// A store that refused the last of it.
     pub async fn stop(mut self) -> Result<(), TrackerError> {
+        self.stopping.cancel();
         drop(self.stop.take());
         if let Err(failure) = (&mut self.server).await {
             tracing::error!(%failure, "the server ended");
@@ -177,6 +204,26 @@ fn background(service: &Arc<Service>) -> JoinSet<()> {
         Box::pin(async move { service.flush().await })
     });
     tasks
+}
+
+/// Forgets callers that call no more.
+async fn forget_quiet(callers: Arc<Callers>) {
+    let mut ticks = interval(QUIET_INTERVAL);
+    loop {
+        ticks.tick().await;
+        callers.forget_quiet();
+    }
+}
+
+/// Takes certificates as they are renewed.
+async fn keep_fresh(tls: Tls) {
+    let mut ticks = interval(CERTIFICATE_INTERVAL);
+    loop {
+        ticks.tick().await;
+        let tls = tls.clone();
+        // Reading files is no work for the threads that answer.
+        let _ = tokio::task::spawn_blocking(move || tls.reload()).await;
+    }
 }
 
 /// A piece of background work.

@@ -42,6 +42,18 @@ pub(crate) struct Cli {
         value_parser = display::log_filter
     )]
     pub(crate) log: String,
+
+    /// How it is logged: for people, or JSON, a line each, for programs
+    #[arg(
+        long,
+        global = true,
+        env = "CAH_LOG_FORMAT",
+        hide_env_values = true,
+        display_order = 901,
+        default_value = "text",
+        value_name = "FORMAT"
+    )]
+    pub(crate) log_format: display::LogFormat,
 }
 
 // What each is for stands at its arguments.

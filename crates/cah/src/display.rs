@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 use cah_protocol::{Outcome, Shard};
 use cah_worker::{Observer, Progress, ShardReport};
+use clap::ValueEnum;
 use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressStyle};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
@@ -27,15 +28,28 @@ pub(crate) fn log_filter(text: &str) -> Result<String, String> {
     }
 }
 
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people; whoever collects it adds the time.
+    Text,
+    /// One JSON object a line, with the time.
+    Json,
+}
+
 /// Lets logs go to stderr, by a filter that [`log_filter`] found right.
-pub(crate) fn init_logs(filter: &str) {
-    tracing_subscriber::fmt()
+pub(crate) fn init_logs(filter: &str, format: LogFormat) {
+    let logs = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .log_internal_errors(false)
-        .without_time()
-        .init();
+        .log_internal_errors(false);
+    match format {
+        LogFormat::Text => logs
+            .with_ansi(io::stderr().is_terminal())
+            .without_time()
+            .init(),
+        LogFormat::Json => logs.json().flatten_event(true).with_ansi(false).init(),
+    }
 }
 
 /// Prints to stdout. Whoever reads there may have seen enough, as in `cah wat … | head`: that is

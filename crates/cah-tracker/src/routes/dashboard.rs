@@ -216,6 +216,11 @@ impl Board {
 }
 
 async fn index(State(app): State<App>) -> Result<Response, ApiError> {
+    Ok(html(render_index(&app).await?))
+}
+
+/// The first page as it is now.
+pub(super) async fn render_index(app: &App) -> Result<String, ApiError> {
     let (service, store) = (&app.service, app.service.store());
     let (
         frame,
@@ -227,7 +232,7 @@ async fn index(State(app): State<App>) -> Result<Response, ApiError> {
         workers,
         parked,
     ) = tokio::try_join!(
-        Frame::of(&app),
+        Frame::of(app),
         async { Ok(service.project_progress(POINTS).await?) },
         async { Ok(store.workers(WORKERS).await?) },
         async { Ok(operation::parked(store, 0, PARKED).await?) },
@@ -235,7 +240,7 @@ async fn index(State(app): State<App>) -> Result<Response, ApiError> {
     let noun = Noun::of(&counts);
     let more = counts.workers.saturating_sub(workers.len() as u64);
     let now = service.now();
-    page(&Index {
+    render(&Index {
         frame,
         noun,
         completion: Completion::of(&counts),
@@ -248,7 +253,7 @@ async fn index(State(app): State<App>) -> Result<Response, ApiError> {
         more_workers: some(more),
         more_parked: some(counts.parked.saturating_sub(parked.len() as u64)),
         parked: parked.into_iter().map(Parked::from).collect(),
-        boards: boards(&app, &counts, BOARD, ["Leaderboard", "CPU leaderboard"]).await?,
+        boards: boards(app, &counts, BOARD, ["Leaderboard", "CPU leaderboard"]).await?,
         eta,
     })
 }
@@ -394,13 +399,16 @@ fn charts(counts: &Counts, points: &[Point]) -> Vec<NamedChart> {
 }
 
 pub(super) fn page(template: &impl Template) -> Result<Response, ApiError> {
-    let html = template.render().map_err(|error| {
+    render(template).map(html)
+}
+
+fn render(template: &impl Template) -> Result<String, ApiError> {
+    template.render().map_err(|error| {
         tracing::error!(%error, "a page could not be made");
         ApiError::Internal
-    })?;
-    let headers = [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (header::CACHE_CONTROL, "no-store"),
-    ];
-    Ok((headers, html).into_response())
+    })
+}
+
+fn html(page: String) -> Response {
+    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response()
 }

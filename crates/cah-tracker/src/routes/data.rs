@@ -1,4 +1,4 @@
-//! Figures as JSON, in the shapes of the public tracker, and the health check.
+//! Figures as JSON, in the shapes of the public tracker.
 
 use axum::{Json, Router, extract::State, routing::get};
 use serde::Serialize;
@@ -15,7 +15,6 @@ pub(super) fn routes() -> Router<App> {
     Router::new()
         .route("/data", get(data))
         .route("/worker/{type}/{display_name}/data", get(worker_data))
-        .route("/healthz", get(healthz))
 }
 
 #[derive(Serialize)]
@@ -72,9 +71,4 @@ async fn worker_data(
         user_nickname: worker.nickname,
         worker_type: kind,
     }))
-}
-
-async fn healthz(State(app): State<App>) -> Result<&'static str, ApiError> {
-    app.service.ping().await?;
-    Ok("ok")
 }

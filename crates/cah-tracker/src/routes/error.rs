@@ -1,8 +1,10 @@
 //! What a call is answered when it is not carried out.
 
+use std::{num::NonZeroU32, time::Duration};
+
 use axum::{
     http::{StatusCode, header},
-    response::{IntoResponse, Response},
+    response::{AppendHeaders, IntoResponse, Response},
 };
 use cah_protocol::{TextRejected, UNKNOWN_WORKER};
 
@@ -39,6 +41,13 @@ pub(super) enum ApiError {
     TooSlow,
     /// 413: more bytes than the call may have.
     TooLarge(usize),
+    /// 429: the caller's address calls too often.
+    TooMany {
+        /// Calls a second.
+        limit: NonZeroU32,
+        /// Until it may call again.
+        wait: Duration,
+    },
     /// 500: a bug.
     Internal,
     /// 503: the store.
@@ -76,6 +85,11 @@ impl ApiError {
             Self::TooLarge(bytes) => {
                 let text = format!("The body of this call may have {bytes} bytes at most.");
                 return (StatusCode::PAYLOAD_TOO_LARGE, text);
+            }
+            Self::TooMany { limit, .. } => {
+                let text =
+                    format!("Too many calls come from this address; {limit} a second are allowed.");
+                return (StatusCode::TOO_MANY_REQUESTS, text);
             }
             Self::Interrupted(what) => {
                 let text = format!("The tracker's store is not available at the moment; {what}.");
@@ -132,13 +146,13 @@ pub(super) fn sentence(reason: &str) -> String {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
+        let header = match &self {
+            Self::Unauthorized(_) => Some((header::WWW_AUTHENTICATE, "Bearer".to_owned())),
+            Self::TooMany { wait, .. } => Some((header::RETRY_AFTER, wait.as_secs().to_string())),
+            _ => None,
+        };
         let (status, text) = self.parts();
-        match status {
-            StatusCode::UNAUTHORIZED => {
-                (status, [(header::WWW_AUTHENTICATE, "Bearer")], text).into_response()
-            }
-            _ => (status, text).into_response(),
-        }
+        (status, AppendHeaders(header), text).into_response()
     }
 }
 

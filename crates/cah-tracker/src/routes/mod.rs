@@ -2,12 +2,15 @@
 
 mod admin;
 mod assets;
+mod callers;
 mod crawlingathome;
 mod dashboard;
 mod data;
 mod distcompute;
 mod error;
 mod extract;
+mod live;
+mod monitor;
 mod operator;
 mod pages;
 mod whole_wats;
@@ -19,14 +22,19 @@ use axum::{
     Router,
     extract::Request,
     http::{HeaderName, HeaderValue, header},
-    middleware::{Next, from_fn},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
 };
 use tokio::{sync::Semaphore, time::timeout};
+use tokio_util::sync::CancellationToken;
 use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
 
 use crate::service::Service;
+
+pub(crate) use callers::{Callers, from_peer};
 use error::ApiError;
+use live::Live;
+use monitor::Metrics;
 use whole_wats::WholeWats;
 
 /// How long a call may take, its body's arrival included.
@@ -45,10 +53,19 @@ struct App {
     /// Held by reads that may walk over many jobs: one at a time, whoever asks.
     slow_reads: Arc<Semaphore>,
     whole_wats: Arc<WholeWats>,
+    callers: Arc<Callers>,
+    metrics: Arc<Metrics>,
+    live: Arc<Live>,
 }
 
-/// All routes of a tracker that listens on `addr`.
-pub(crate) fn router(service: Arc<Service>, addr: SocketAddr) -> Router {
+/// All routes of a tracker that listens on `addr`,
+/// and what keeps its pages live until it has `stopped`.
+pub(crate) fn site(
+    service: Arc<Service>,
+    addr: SocketAddr,
+    callers: Arc<Callers>,
+    stopped: CancellationToken,
+) -> (Router, impl Future<Output = ()> + Send + 'static) {
     let calls = Router::new()
         .merge(workers::routes())
         .merge(crawlingathome::routes())
@@ -58,22 +75,34 @@ pub(crate) fn router(service: Arc<Service>, addr: SocketAddr) -> Router {
         .merge(data::routes())
         .merge(dashboard::routes())
         .merge(pages::routes())
+        .merge(live::routes())
+        .merge(monitor::routes())
         .merge(assets::routes())
         .fallback(async || ApiError::NotFound("There is no such page."))
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(from_fn(in_time));
-    let app = calls.merge(admin::long_routes()).with_state(App {
+    let state = App {
+        callers,
         service,
         addr,
         slow_reads: Arc::new(Semaphore::new(1)),
         whole_wats: Arc::default(),
-    });
+        metrics: Arc::default(),
+        live: Arc::new(Live::new(stopped)),
+    };
+    let rendering = live::keep_rendering(state.clone());
+    let app = calls
+        .merge(admin::long_routes())
+        .layer(from_fn_with_state(state.clone(), callers::identify))
+        .layer(from_fn_with_state(state.clone(), monitor::count))
+        .with_state(state);
     let header = |name: HeaderName, value: &'static str| {
         SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
     };
     // What calls are answered holds at that moment only.
     let no_store = HeaderValue::from_static("no-store");
-    app.layer(CatchPanicLayer::custom(on_panic))
+    let app = app
+        .layer(CatchPanicLayer::custom(on_panic))
         .layer(SetResponseHeaderLayer::if_not_present(
             header::CACHE_CONTROL,
             no_store,
@@ -83,7 +112,8 @@ pub(crate) fn router(service: Arc<Service>, addr: SocketAddr) -> Router {
             CONTENT_SECURITY_POLICY,
         ))
         .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .layer(header(header::REFERRER_POLICY, "no-referrer"))
+        .layer(header(header::REFERRER_POLICY, "no-referrer"));
+    (app, rendering)
 }
 
 /// No call holds its caller's connection for longer than the deadline.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     extract::State,
     routing::{get, post},
 };
@@ -16,10 +16,12 @@ use serde_json::{Value, json};
 
 use super::{
     App,
+    callers::PathKey,
     crawlingathome::MAX_PAIRS,
     error::ApiError,
     extract::{Fields, LargeFields, missing},
     operator,
+    workers::check_key,
 };
 use crate::store::{Caller, Completion, HandIn, HandInBy, Kind, StoreError};
 
@@ -55,8 +57,8 @@ pub(super) fn routes() -> Router<App> {
         .route("/custom/markasdone", post(mark_as_done))
 }
 
-async fn get_cpu_wat(State(app): State<App>) -> Result<String, ApiError> {
-    check_allowed(&app)?;
+async fn get_cpu_wat(State(app): State<App>, key: Key) -> Result<String, ApiError> {
+    check_allowed(&app, key)?;
     if app.service.counts().await?.kind == Some(Kind::Data) {
         return Err(ApiError::NoOpenJob);
     }
@@ -85,17 +87,24 @@ async fn whole_wat(app: &App) -> Result<Option<String>, ApiError> {
     Ok(url)
 }
 
-fn check_allowed(app: &App) -> Result<(), ApiError> {
+/// The join key, which these clients can have in the path only.
+type Key = Option<Extension<PathKey>>;
+
+fn check_allowed(app: &App, key: Key) -> Result<(), ApiError> {
     match app.service.config().whole_wats {
-        true => Ok(()),
+        true => check_key(app, None, key),
         false => Err(ApiError::Forbidden(
             "This tracker gives out no whole WAT files; join it as a worker.",
         )),
     }
 }
 
-async fn lookup_wat(State(app): State<App>, fields: Fields) -> Result<Json<Value>, ApiError> {
-    check_allowed(&app)?;
+async fn lookup_wat(
+    State(app): State<App>,
+    key: Key,
+    fields: Fields,
+) -> Result<Json<Value>, ApiError> {
+    check_allowed(&app, key)?;
     let url = fields.text("url")?;
     let shards = app.service.store().open_shards(url.to_owned()).await?;
     Ok(Json(match shards.len() {
@@ -123,9 +132,10 @@ fn numbered(shard: Shard) -> Value {
 
 async fn mark_as_done_cpu(
     State(app): State<App>,
+    key: Key,
     LargeFields(fields): LargeFields,
 ) -> Result<Json<Value>, ApiError> {
-    check_allowed(&app)?;
+    check_allowed(&app, key)?;
     let urls = fields.object("urls")?;
     let mut results = Vec::new();
     for number in shards(&fields)? {

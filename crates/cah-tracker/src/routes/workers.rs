@@ -4,7 +4,7 @@
 //! Where neither is given, the token tells what its worker was taken in as.
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     extract::State,
     http::HeaderMap,
     response::{IntoResponse, Response},
@@ -16,7 +16,9 @@ use cah_protocol::{
 };
 
 use super::{
-    App, crawlingathome,
+    App,
+    callers::{Address, PathKey},
+    crawlingathome,
     error::ApiError,
     extract::{Fields, MAX_NUMBER, Params},
 };
@@ -41,9 +43,12 @@ pub(super) fn routes() -> Router<App> {
 
 async fn new(
     State(app): State<App>,
+    Extension(Address(address)): Extension<Address>,
+    key: Option<Extension<PathKey>>,
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, ApiError> {
+    check_key(&app, params.get("key"), key)?;
     // Clients leave the nickname out where their user gave none.
     let nickname = match params.get("nickname").unwrap_or_default().trim() {
         "" => ANONYMOUS,
@@ -52,7 +57,7 @@ async fn new(
     check_nickname(nickname)?;
     let counts = app.service.counts().await?;
     let role = role(&params, &counts)?;
-    let joined = app.service.join(nickname, role, &counts).await?;
+    let joined = app.service.join(nickname, role, address, &counts).await?;
     let heartbeat = Some(app.service.config().heartbeat().as_secs());
     Ok(match role {
         Role::Crawler(worker_type) => Json(NewWorkerResponse {
@@ -71,6 +76,25 @@ async fn new(
         })
         .into_response(),
     })
+}
+
+/// Whether the caller may take part: the key is in the query or in the path before it.
+pub(super) fn check_key(
+    app: &App,
+    in_query: Option<&str>,
+    in_path: Option<Extension<PathKey>>,
+) -> Result<(), ApiError> {
+    let Some(key) = &app.service.config().join_key else {
+        return Ok(());
+    };
+    let in_path = in_path.map(|Extension(PathKey(key))| key);
+    let keys = in_query.into_iter().chain(in_path.as_deref());
+    match keys.into_iter().any(|sent| key.matches(sent)) {
+        true => Ok(()),
+        false => Err(ApiError::Forbidden(
+            "This tracker takes in only those who know its join key; ask its operator.",
+        )),
+    }
 }
 
 /// What the query asks to be: a stage, or else a type of worker.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cah_tracker::{AdminToken, Config, ManualClock};
+use cah_tracker::{Config, ManualClock, Secret};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ async fn tracker(config: Config) -> TestApp {
 
 fn with_token() -> Config {
     Config {
-        admin_token: Some(AdminToken::new(TOKEN).unwrap()),
+        admin_token: Some(Secret::new(TOKEN).unwrap()),
         ..test_config()
     }
 }

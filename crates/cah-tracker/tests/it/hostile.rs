@@ -295,12 +295,15 @@ async fn a_store_that_is_down_is_a_503() {
         let answer = app.post(call, body).await;
         assert!(answer.is(503, text), "{call}: {answer:?}");
     }
+    // The program lives, and that is all.
+    assert!(app.get("/healthz").await.is(200, "ok"));
     for path in [
         "/api/new?nickname=a",
         "/api/jobCount",
         "/data",
         "/",
-        "/healthz",
+        "/readyz",
+        "/metrics",
     ] {
         let answer = app.get(path).await;
         assert!(answer.is(503, text), "{path}: {answer:?}");

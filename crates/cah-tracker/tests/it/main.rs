@@ -9,6 +9,8 @@ mod hostile;
 mod import;
 mod limits;
 mod model;
+mod monitor;
+mod network;
 mod pages;
 mod postgres;
 mod races;

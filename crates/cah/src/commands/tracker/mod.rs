@@ -5,6 +5,7 @@ mod operate;
 mod output;
 mod place;
 mod serve;
+mod settings;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -14,7 +15,7 @@ pub(crate) use import::fetch_list;
 /// Serve a tracker, fill it with jobs, look after it.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "All but `serve` work on a store (--store) while no tracker serves it, or through \
+    after_help = "All but `serve` and `config` work on a store (--store) while no tracker serves it, or through \
 the tracker that does (--tracker), with its admin token from --admin-token-file or CAH_ADMIN_TOKEN."
 )]
 pub(crate) struct Args {
@@ -26,7 +27,8 @@ pub(crate) struct Args {
 enum Command {
     Init(operate::InitArgs),
     Import(import::Args),
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
+    Config(Box<serve::ConfigArgs>),
     Status(operate::StatusArgs),
     Contributors(operate::ContributorsArgs),
     Requeue(operate::RequeueArgs),
@@ -42,7 +44,8 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     match args.command {
         Command::Init(args) => operate::init(args).await,
         Command::Import(args) => import::run(args).await,
-        Command::Serve(args) => serve::run(args).await,
+        Command::Serve(args) => serve::run(*args).await,
+        Command::Config(args) => serve::config(*args),
         Command::Status(args) => operate::status(args).await,
         Command::Contributors(args) => operate::contributors(args).await,
         Command::Requeue(args) => operate::requeue(args).await,

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use cah_tracker::{
-    AdminToken, operation,
+    Secret, operation,
     store::{self, Store},
 };
 use futures::StreamExt;
@@ -107,7 +107,7 @@ pub(super) fn admin_token(file: Option<PathBuf>) -> Result<Option<String>> {
             Err(error) => bail!("{TOKEN_VARIABLE}: {error}"),
         },
     };
-    AdminToken::new(&text).with_context(|| format!("the admin token in {source}"))?;
+    Secret::new(&text).with_context(|| format!("the admin token in {source}"))?;
     Ok(Some(text.trim().to_owned()))
 }
 

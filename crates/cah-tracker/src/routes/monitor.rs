@@ -1,0 +1,198 @@
+//! For machines that watch: whether the tracker lives, whether it can serve, and its figures for
+//! Prometheus.
+
+use std::time::Instant;
+
+use axum::{
+    Router,
+    extract::{MatchedPath, Request, State},
+    http::header,
+    middleware::Next,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
+    registry::Registry,
+};
+
+use super::{App, error::ApiError};
+use crate::store::Counts;
+
+/// Of OpenMetrics, which Prometheus reads.
+const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What a call is counted as that no route is there for.
+const NO_ROUTE: &str = "none";
+
+/// Seconds; from a lookup in memory to the deadline of a call.
+const DURATIONS: [f64; 12] = [
+    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0, 60.0,
+];
+
+pub(super) fn routes() -> Router<App> {
+    Router::new()
+        .route("/healthz", get(async || "ok"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+}
+
+/// Whether calls can be served: the store takes changes.
+async fn ready(State(app): State<App>) -> Result<&'static str, ApiError> {
+    app.service.ping().await?;
+    Ok("ready")
+}
+
+async fn metrics(State(app): State<App>) -> Result<Response, ApiError> {
+    let counts = app.service.counts().await?;
+    let text = app.metrics.text(&counts).map_err(|error| {
+        tracing::error!(%error, "the metrics could not be written");
+        ApiError::Internal
+    })?;
+    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response())
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfState {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfStage {
+    stage: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfCall {
+    method: String,
+    route: String,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfRoute {
+    route: String,
+}
+
+type Durations = Family<OfRoute, Histogram, fn() -> Histogram>;
+
+/// The calls that were answered, and how the project stands.
+pub(super) struct Metrics {
+    registry: Registry,
+    jobs: Family<OfState, Gauge>,
+    open: Family<OfStage, Gauge>,
+    leased: Family<OfStage, Gauge>,
+    pairs: Gauge,
+    workers: Gauge,
+    calls: Family<OfCall, Counter>,
+    durations: Durations,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let durations = || Histogram::new(DURATIONS);
+        let metrics = Self {
+            registry: Registry::with_prefix("cah"),
+            jobs: Family::default(),
+            open: Family::default(),
+            leased: Family::default(),
+            pairs: Gauge::default(),
+            workers: Gauge::default(),
+            calls: Family::default(),
+            durations: Family::new_with_constructor(durations),
+        };
+        metrics.registered()
+    }
+}
+
+impl Metrics {
+    fn registered(mut self) -> Self {
+        let registry = &mut self.registry;
+        registry.register("jobs", "Jobs by state", self.jobs.clone());
+        registry.register("jobs_open", "Jobs that wait at a stage", self.open.clone());
+        registry.register(
+            "jobs_leased",
+            "Jobs that are worked on at a stage",
+            self.leased.clone(),
+        );
+        registry.register("pairs", "Pairs of the closed jobs", self.pairs.clone());
+        registry.register("workers", "Connected workers", self.workers.clone());
+        registry.register(
+            "http_requests",
+            "Calls that were answered",
+            self.calls.clone(),
+        );
+        registry.register(
+            "http_request_duration_seconds",
+            "How long calls took",
+            self.durations.clone(),
+        );
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The program", build);
+        self
+    }
+
+    fn text(&self, counts: &Counts) -> Result<String, std::fmt::Error> {
+        self.update(counts);
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+
+    fn update(&self, counts: &Counts) {
+        let open: u64 = counts.stages.iter().map(|stage| stage.open).sum();
+        for (state, jobs) in [
+            ("open", open),
+            ("leased", counts.leased()),
+            ("closed", counts.closed),
+            ("parked", counts.parked),
+            ("banned", counts.banned),
+        ] {
+            self.jobs.get_or_create(&OfState { state }).set(gauge(jobs));
+        }
+        for stage in &counts.stages {
+            let labels = OfStage {
+                stage: stage.name.clone(),
+            };
+            self.open.get_or_create(&labels).set(gauge(stage.open));
+            self.leased.get_or_create(&labels).set(gauge(stage.leased));
+        }
+        self.pairs.set(gauge(counts.pairs));
+        self.workers.set(gauge(counts.workers));
+    }
+
+    fn answered(&self, call: OfCall, began: Instant) {
+        let route = OfRoute {
+            route: call.route.clone(),
+        };
+        let duration = began.elapsed().as_secs_f64();
+        self.durations.get_or_create(&route).observe(duration);
+        self.calls.get_or_create(&call).inc();
+    }
+}
+
+fn gauge(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Counts a call by its route, of which there are few, and not by its address.
+pub(super) async fn count(State(app): State<App>, call: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let route = call.extensions().get::<MatchedPath>();
+    let route = route.map_or(NO_ROUTE, MatchedPath::as_str).to_owned();
+    // Anybody may make up methods.
+    let method = match call.method().as_str() {
+        known @ ("GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "OPTIONS") => known,
+        _ => "other",
+    };
+    let method = method.to_owned();
+    let response = next.run(call).await;
+    let call = OfCall {
+        method,
+        route,
+        status: response.status().as_u16(),
+    };
+    app.metrics.answered(call, began);
+    response
+}
