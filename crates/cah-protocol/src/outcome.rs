@@ -130,6 +130,16 @@ impl OutcomeCounts {
         *self.0.entry(outcome).or_default() += 1;
     }
 
+    /// Counts more candidates of an outcome by its name; a name that is none counts nowhere.
+    pub fn add_named(&mut self, name: &str, candidates: u64) {
+        let outcome = Outcome::ALL.iter().find(|outcome| outcome.name() == name);
+        if let Some(outcome) = outcome
+            && candidates > 0
+        {
+            *self.0.entry(*outcome).or_default() += candidates;
+        }
+    }
+
     /// How many ended in `outcome`.
     pub fn get(&self, outcome: Outcome) -> u64 {
         self.0.get(&outcome).copied().unwrap_or_default()

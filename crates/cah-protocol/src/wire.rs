@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Piece, Shard, UnknownPiece, WorkerType};
+use crate::{OutcomeCounts, Piece, Shard, UnknownPiece, WorkerType};
 
 /// The text of a call that was carried out.
 pub const SUCCESS: &str = "success";
@@ -146,6 +146,9 @@ pub struct CompleteRequest {
     /// long on its way is not taken for the job that the worker holds by then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<u64>,
+    /// Where the shard's candidates ended, beyond the public protocol too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcomes: Option<OutcomeCounts>,
 }
 
 /// Body of `POST /api/failJob`, a call beyond the public protocol: the worker cannot do the job.

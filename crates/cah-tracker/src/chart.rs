@@ -1,8 +1,10 @@
 //! Charts of a rate over time, drawn as SVG paths on the server.
 
+use std::collections::BTreeMap;
+
 use crate::{
     clock::Timestamp,
-    store::Point,
+    store::{Day, Point},
     text::{compact, duration},
 };
 
@@ -25,7 +27,10 @@ pub(crate) struct Chart {
     pub(crate) now: String,
 }
 
-/// A rate per hour that held for a while.
+/// Seconds of a day.
+const DAY: Timestamp = 86_400;
+
+/// A rate that held for a while.
 struct Step {
     from: Timestamp,
     to: Timestamp,
@@ -36,7 +41,28 @@ impl Chart {
     /// Draws how fast a counter grew between the points, the oldest first; nothing where there
     /// are fewer than two.
     pub(crate) fn per_hour(points: &[Point], counter: fn(&Point) -> u64) -> Option<Self> {
-        let steps = steps(points, counter);
+        Self::of(&steps(points, counter))
+    }
+
+    /// Draws how many jobs of all stages were finished each day, from the first of the days to
+    /// today; nothing where there are none.
+    pub(crate) fn per_day(days: &[Day], now: Timestamp) -> Option<Self> {
+        let first = days.first()?.begin;
+        let last = days.last()?.begin.max(now - now.rem_euclid(DAY));
+        let mut jobs: BTreeMap<Timestamp, u64> = BTreeMap::new();
+        for day in days {
+            *jobs.entry(day.begin).or_default() += day.jobs;
+        }
+        let begins = (first..=last).step_by(DAY as usize);
+        let steps = begins.map(|begin| Step {
+            from: begin,
+            to: begin + DAY,
+            rate: jobs.get(&begin).copied().unwrap_or_default() as f64,
+        });
+        Self::of(&steps.collect::<Vec<_>>())
+    }
+
+    fn of(steps: &[Step]) -> Option<Self> {
         let (first, last) = (steps.first()?, steps.last()?);
         let top = round_up(steps.iter().map(|step| step.rate).fold(0.0, f64::max));
         let span = (last.to - first.from) as f64;
@@ -44,7 +70,7 @@ impl Chart {
         let y = |rate: f64| HEIGHT * (1.0 - rate / top);
 
         let mut line = format!("M0 {:.1}", y(first.rate));
-        for step in &steps {
+        for step in steps {
             line.push_str(&format!("V{:.1}H{:.1}", y(step.rate), x(step.to)));
         }
         Some(Self {
@@ -116,6 +142,23 @@ mod tests {
         assert_eq!(chart.area, "M0 0.0V0.0H500.0V100.0H1000.0V200H0Z");
         assert_eq!((chart.top.as_str(), chart.middle.as_str()), ("1k", "500"));
         assert_eq!(chart.now, "500");
+    }
+
+    #[test]
+    fn days_without_jobs_are_steps_too() {
+        let day = |begin, jobs| Day {
+            begin: begin * DAY,
+            stage: 0,
+            jobs,
+            pairs: 0,
+        };
+        assert!(Chart::per_day(&[], 0).is_none());
+        let chart = Chart::per_day(&[day(10, 1), day(10, 1), day(13, 1)], 13 * DAY + 5).unwrap();
+        assert_eq!(
+            chart.line,
+            "M0 0.0V0.0H250.0V200.0H500.0V200.0H750.0V100.0H1000.0"
+        );
+        assert_eq!((chart.now.as_str(), chart.since.as_str()), ("1", "4 d"));
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! What the tracker does, apart from how it is asked and where it is stored.
 
-use std::{io::Read, net::IpAddr, sync::Arc};
+use std::{
+    io::Read,
+    net::IpAddr,
+    sync::{Arc, PoisonError, RwLock},
+};
 
-use cah_protocol::stage_letter;
+use cah_protocol::{OutcomeCounts, stage_letter};
 use thiserror::Error;
 
 use crate::{
@@ -12,8 +16,8 @@ use crate::{
     eta, names,
     operation::{self, RestoreError},
     store::{
-        Accepted, Caller, Claim, Claimed, Completion, Counts, Failure, Flag, HandIn, HandInBy,
-        Kind, Moment, NewWorker, Point, Reaped, Role, Store, StoreError,
+        Accepted, Caller, Claim, Claimed, Completion, Counts, Excluded, Exclusion, Failure, Flag,
+        HandIn, HandInBy, Kind, Moment, NewWorker, Point, Reaped, Role, Store, StoreError,
     },
     token::{self, TokenHash},
 };
@@ -71,6 +75,9 @@ pub enum JoinError {
     /// The project has no work for such a worker; in words for its user.
     #[error("{0}")]
     NoSuchStage(String),
+    /// The operator keeps such a worker out.
+    #[error("the operator keeps this worker out")]
+    Excluded,
     /// There are as many workers as the operator allows.
     #[error("the tracker has {0} workers already")]
     Full(u32),
@@ -108,6 +115,8 @@ pub struct Service {
     config: Config,
     clock: Arc<dyn Clock>,
     brake: Brake,
+    /// Whom the operator keeps out, as it was last read.
+    exclusions: RwLock<Arc<[Exclusion]>>,
 }
 
 impl Service {
@@ -118,6 +127,7 @@ impl Service {
             config,
             clock,
             brake: Brake::default(),
+            exclusions: RwLock::new(Arc::new([])),
         }
     }
 
@@ -146,6 +156,9 @@ impl Service {
     ) -> Result<Joined, JoinError> {
         let role = role.into();
         check_role(role, counts).map_err(JoinError::NoSuchStage)?;
+        if self.keeps_out(nickname, Some(address)) {
+            return Err(JoinError::Excluded);
+        }
         if counts.workers >= u64::from(self.config.max_workers) {
             return Err(JoinError::Full(self.config.max_workers));
         }
@@ -156,6 +169,7 @@ impl Service {
                 token: TokenHash::of(&token),
                 role,
                 display_name: display_name.clone(),
+                address,
                 nickname: nickname.to_owned(),
                 progress: "Connected".into(),
             };
@@ -208,16 +222,19 @@ impl Service {
         Ok(claimed)
     }
 
-    /// Accepts the result of the job that the worker holds. `number` is that job where the worker
+    /// Accepts the result of the job that the worker holds, with where its candidates ended, as far
+    /// as it tells. `number` is that job where the worker
     /// names it: a worker that lost its lease in between is then found out.
     pub async fn complete(
         &self,
         caller: Caller,
         work: Work,
+        outcomes: OutcomeCounts,
         number: Option<u64>,
     ) -> Result<Accepted, StoreError> {
         let completion = Completion {
             number,
+            outcomes,
             ..work.into()
         };
         let accepted = self
@@ -346,6 +363,47 @@ impl Service {
     /// Stores what was heard from workers.
     pub async fn flush(&self) -> Result<(), StoreError> {
         self.store.flush(self.now()).await
+    }
+
+    /// Whether the operator keeps such a caller out; one that has no nickname has an empty one.
+    pub fn keeps_out(&self, nickname: &str, address: Option<IpAddr>) -> bool {
+        let exclusions = self
+            .exclusions
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        exclusions
+            .iter()
+            .any(|excluded| excluded.whom.means(nickname, address))
+    }
+
+    /// Learns whom the operator keeps out, also through another tracker.
+    pub async fn read_exclusions(&self) -> Result<(), StoreError> {
+        let read: Arc<[Exclusion]> = self.store.exclusions().await?.into();
+        *self
+            .exclusions
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = read;
+        Ok(())
+    }
+
+    /// Keeps somebody out from now on, and removes the connected workers that are meant. Returns
+    /// how many these were.
+    pub async fn exclude(&self, whom: Excluded, reason: String) -> Result<u64, StoreError> {
+        let exclusion = Exclusion {
+            whom,
+            reason,
+            at: self.now(),
+        };
+        let gone = self.store.exclude(exclusion).await?;
+        self.read_exclusions().await?;
+        Ok(gone)
+    }
+
+    /// Lets somebody in again; whether it was kept out.
+    pub async fn readmit(&self, whom: Excluded) -> Result<bool, StoreError> {
+        let was_out = self.store.readmit(whom).await?;
+        self.read_exclusions().await?;
+        Ok(was_out)
     }
 
     /// Replaces everything by a backup; its workers have a whole idle time to call.

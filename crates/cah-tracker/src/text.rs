@@ -35,6 +35,14 @@ pub(crate) fn compact(number: f64) -> String {
     format!("{digits}{unit}")
 }
 
+/// The beginning of a text that may be long.
+pub(crate) fn shortened(text: &str, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// A length of time in its largest unit: `3 h`.
 pub(crate) fn duration(seconds: Timestamp) -> String {
     match seconds.max(0) {

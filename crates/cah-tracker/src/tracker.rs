@@ -24,6 +24,9 @@ use crate::{
 /// How often what was heard from workers is stored.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(5);
 
+/// How often it is read whom operators keep out, perhaps through another tracker.
+const EXCLUSIONS_INTERVAL: Duration = Duration::from_secs(5);
+
 /// How often the files of the certificate are looked at.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -95,6 +98,7 @@ impl Tracker {
         let service = Arc::new(Service::new(self.store, self.config, self.clock));
         service.grant_grace().await?;
         service.record_point_if_due().await?;
+        service.read_exclusions().await?;
 
         let (stop, stopped) = oneshot::channel::<()>();
         let config = service.config();
@@ -199,6 +203,9 @@ fn background(service: &Arc<Service>) -> JoinSet<()> {
     });
     spawn(look, "the series", |service| {
         Box::pin(async move { service.record_point_if_due().await })
+    });
+    spawn(EXCLUSIONS_INTERVAL, "reading who is kept out", |service| {
+        Box::pin(async move { service.read_exclusions().await })
     });
     spawn(FLUSH_INTERVAL, "storing heartbeats", |service| {
         Box::pin(async move { service.flush().await })

@@ -205,7 +205,8 @@ async fn shard(
         }
         Err(error) => return Err(error),
     };
-    match lease.complete(report.manifest.pairs).await {
+    let (pairs, outcomes) = (report.manifest.pairs, report.manifest.outcomes.clone());
+    match lease.complete_with(pairs, outcomes).await {
         Err(ClientError::WorkerTimedOut | ClientError::ZeroJobs(_)) => {
             Err(WorkerError::LeaseLost(shard))
         }

@@ -1,7 +1,8 @@
 use std::sync::{Arc, Mutex};
 
 use cah_protocol::{
-    CompleteRequest, FailRequest, MAX_PROGRESS_CHARS, ProgressRequest, Shard, WorkerType,
+    CompleteRequest, FailRequest, MAX_PROGRESS_CHARS, OutcomeCounts, ProgressRequest, Shard,
+    WorkerType,
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
@@ -64,12 +65,31 @@ impl Lease {
     /// Retried until the tracker answers; a repeated completion counts once. Fails with
     /// [`ClientError::WorkerTimedOut`] or [`ClientError::ZeroJobs`] where the lease was lost.
     pub async fn complete(self, pairs: u64) -> Result<(), ClientError> {
+        self.complete_as(pairs, None).await
+    }
+
+    /// As [`Lease::complete`], and tells where the shard's candidates ended. Trackers that do not
+    /// know of outcomes pass over them.
+    pub async fn complete_with(
+        self,
+        pairs: u64,
+        outcomes: OutcomeCounts,
+    ) -> Result<(), ClientError> {
+        self.complete_as(pairs, Some(outcomes)).await
+    }
+
+    async fn complete_as(
+        self,
+        pairs: u64,
+        outcomes: Option<OutcomeCounts>,
+    ) -> Result<(), ClientError> {
         let request = CompleteRequest {
             token: self.session.identity.token.clone(),
             worker_type: WorkerType::Hybrid,
             count: Some(pairs),
             url: None,
             number: Some(self.shard.number),
+            outcomes,
         };
         self.session
             .api

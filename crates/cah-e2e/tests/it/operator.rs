@@ -98,6 +98,28 @@ fn operate(place: &Place, folder: &Path) {
             .contains("control character")
     );
 
+    assert_eq!(place.run(&["bans"]), "Nobody is kept out\n");
+    let told = place.run(&["ban", "--network", "192.0.2.7/24", "--reason", "spam"]);
+    assert_eq!(told, "192.0.2.0/24 is kept out; 0 workers went\n");
+    place.run(&["ban", "--nickname", "Eve"]);
+    let listed = place.run(&["bans"]);
+    assert!(listed.contains("192.0.2.0/24") && listed.contains("spam") && listed.contains("eve"));
+    assert!(
+        place
+            .refused(&["ban", "--network", "here"])
+            .contains("no network")
+    );
+    assert!(
+        place
+            .refused(&["ban", "--worker", "no-one-1"])
+            .contains("no-one-1")
+    );
+    let told = place.run(&["unban", "--nickname", "EVE"]);
+    assert_eq!(told, "EVE may take part again\n");
+    place.refused(&["unban", "--nickname", "eve"]);
+    place.run(&["unban", "--network", "192.0.2.0/24"]);
+    assert_eq!(place.run(&["bans", "--json"]), "[]\n");
+
     let boards: Value = serde_json::from_str(&place.run(&["contributors", "--json"])).unwrap();
     assert_eq!(boards[1], json!({"stage": "sort", "contributors": []}));
 

@@ -62,7 +62,8 @@ fn write(mut lines: mpsc::Receiver<String>, to: impl Write) -> io::Result<()> {
     to.flush()
 }
 
-fn line(record: JobRecord, stages: &[StageCounts]) -> Value {
+/// A job with all that is known about it, as [`export`] writes it.
+pub(crate) fn line(record: JobRecord, stages: &[StageCounts]) -> Value {
     let name = |stage: u8| stages.get(usize::from(stage)).map(|stage| &stage.name);
     let completions = record.completions.into_iter();
     let completions: Vec<Value> = completions.map(|done| completion(done, &name)).collect();

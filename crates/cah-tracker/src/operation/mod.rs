@@ -1,12 +1,15 @@
 //! What operators do with a whole project, by command line or call: fill it, look at it, keep it.
 
 mod archive;
+mod bans;
 mod export;
 mod import;
 mod status;
 
 pub use archive::{RestoreError, backup, check_backup, restore};
+pub use bans::{network_of, parse_network};
 pub use export::export;
+pub(crate) use export::line as job_line;
 pub(crate) use import::how_much_is_in;
 pub use import::{COMMON_CRAWL, CheckedList, Format, ImportError, Imported, import};
 pub use status::{Board, ParkedJob, Status, contributors, parked, status};

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::{self, BoardRow, Kind, StageCounts, Store, StoreError, Task};
+use crate::{
+    store::{self, BoardRow, Kind, StageCounts, Store, StoreError, Task},
+    text::shortened,
+};
 
 /// How a project stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,18 +95,11 @@ impl From<store::ParkedJob> for ParkedJob {
             number: job.number,
             about: match job.task {
                 Task::Shard(shard) => shard.url,
-                Task::Data(data) => beginning(data),
+                Task::Data(data) => shortened(&data, DATA),
             },
             failures: job.failures,
             messages: job.messages,
         }
-    }
-}
-
-fn beginning(data: String) -> String {
-    match data.char_indices().nth(DATA) {
-        Some((end, _)) => format!("{}…", &data[..end]),
-        None => data,
     }
 }
 

@@ -14,7 +14,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use cah_protocol::check_banner;
+use cah_protocol::{check_banner, check_message, check_nickname};
 use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio_util::io::ReaderStream;
@@ -30,7 +30,7 @@ use crate::{
         self, Board, COMMON_CRAWL, CheckedList, Format, ImportError, Imported, ParkedJob,
         RestoreError, Status, WriteError, how_much_is_in,
     },
-    store::StoreError,
+    store::{Excluded, Exclusion, StoreError},
 };
 
 /// Lines of a leaderboard that are told unless the call asks for fewer.
@@ -50,6 +50,9 @@ pub(super) fn routes() -> Router<App> {
         .route("/admin/parked", get(parked))
         .route("/admin/banner", get(banner).post(set_banner))
         .route("/admin/contributors", get(contributors))
+        .route("/admin/ban", post(ban))
+        .route("/admin/unban", post(unban))
+        .route("/admin/bans", get(bans))
         .route("/admin/set-banner", get(set_banner_by_password))
         .route("/admin/ban-shard", post(ban_shard))
         .route("/admin/reset-shard", post(reset_shard))
@@ -155,6 +158,54 @@ async fn contributors(
     let limit = limit.min(MAX_CONTRIBUTORS);
     let boards = operation::contributors(app.service.store(), limit).await?;
     Ok(Json(boards))
+}
+
+/// Keeps out a `nickname`, a `network` or the address of a `worker`, with the `reason`.
+async fn ban(_: Operator, State(app): State<App>, fields: Fields) -> Result<Json<Value>, ApiError> {
+    let whom = match fields.optional_text("worker")? {
+        Some(name) => Excluded::Network(operation::network_of(app.service.store(), name).await?),
+        None => excluded(&fields)?,
+    };
+    let reason = fields.optional_text("reason")?.unwrap_or_default();
+    check_message(reason)?;
+    let removed = app.service.exclude(whom.clone(), reason.to_owned()).await?;
+    tracing::info!(?whom, removed, "an operator keeps somebody out");
+    Ok(Json(json!({"banned": whom, "removed": removed})))
+}
+
+async fn unban(
+    _: Operator,
+    State(app): State<App>,
+    fields: Fields,
+) -> Result<Json<Value>, ApiError> {
+    let whom = excluded(&fields)?;
+    match app.service.readmit(whom.clone()).await? {
+        true => Ok(Json(json!({ "unbanned": whom }))),
+        false => Err(ApiError::NotFound("Nobody keeps that one out.")),
+    }
+}
+
+fn excluded(fields: &Fields) -> Result<Excluded, ApiError> {
+    match (
+        fields.optional_text("nickname")?,
+        fields.optional_text("network")?,
+    ) {
+        (Some(nickname), None) => {
+            check_nickname(nickname)?;
+            Ok(Excluded::Nickname(nickname.trim().to_owned()))
+        }
+        (None, Some(network)) => {
+            let network = operation::parse_network(network).map_err(bad_request)?;
+            Ok(Excluded::Network(network))
+        }
+        _ => Err(ApiError::BadRequest(
+            "Name one: `nickname`, `network` or `worker`.".into(),
+        )),
+    }
+}
+
+async fn bans(_: Operator, State(app): State<App>) -> Result<Json<Vec<Exclusion>>, ApiError> {
+    Ok(Json(app.service.store().exclusions().await?))
 }
 
 /// `GET /admin/set-banner?password=…&text=…`, as the public tracker has it.

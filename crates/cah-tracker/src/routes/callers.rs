@@ -124,6 +124,10 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
+/// The refusal of whom the operator keeps out.
+pub(super) const KEPT_OUT: ApiError =
+    ApiError::Forbidden("The operator of this tracker keeps you out; ask why.");
+
 /// The address that a call comes from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Address(pub(super) IpAddr);
@@ -137,6 +141,9 @@ pub(super) async fn identify(State(app): State<App>, mut call: Request, next: Ne
         .get()
         .map_or(IpAddr::from([127, 0, 0, 1]), |Peer(ip)| *ip);
     let address = callers.address(peer, call.headers());
+    if app.service.keeps_out("", Some(address)) {
+        return KEPT_OUT.into_response();
+    }
     if let Err(refused) = callers.check(address) {
         return refused.into_response();
     }

@@ -6,7 +6,7 @@ use axum::{
     http::{HeaderMap, header},
     routing::{get, post},
 };
-use cah_protocol::{IDS_PER_CHUNK, SUCCESS, WorkerType, check_result};
+use cah_protocol::{IDS_PER_CHUNK, OutcomeCounts, SUCCESS, WorkerType, check_result};
 use rand::random_range;
 use url::Url;
 
@@ -22,6 +22,9 @@ use crate::{
 
 /// The most pairs that one job can give: the sample ids of its chunk.
 pub(super) const MAX_PAIRS: u64 = IDS_PER_CHUNK;
+
+/// The most candidates of a job that may end in one outcome.
+const MAX_CANDIDATES: u64 = 1_000_000_000;
 
 /// The most addresses that one call may ask about.
 const MAX_ADDRESSES: usize = 10_000;
@@ -65,8 +68,27 @@ async fn mark_as_done(
             Work::Pairs(count.ok_or_else(|| missing("count"))?)
         }
     };
-    app.service.complete(caller, work, number).await?;
+    let outcomes = outcomes(&fields)?;
+    let completion = app.service.complete(caller, work, outcomes, number);
+    completion.await?;
     Ok(SUCCESS)
+}
+
+/// Where the candidates ended, where the worker tells, beyond the public protocol.
+fn outcomes(fields: &Fields) -> Result<OutcomeCounts, ApiError> {
+    let Some(told) = fields.optional_object("outcomes")? else {
+        return Ok(OutcomeCounts::default());
+    };
+    let told: OutcomeCounts = serde_json::from_value(told.clone().into())
+        .map_err(|_| ApiError::BadRequest("`outcomes` must be counts by outcome.".into()))?;
+    if told
+        .iter()
+        .any(|(_, candidates)| candidates > MAX_CANDIDATES)
+    {
+        let text = format!("`outcomes` may count {MAX_CANDIDATES} at most.");
+        return Err(ApiError::BadRequest(text));
+    }
+    Ok(told)
 }
 
 async fn gpu_invalid_download(

@@ -1,20 +1,34 @@
-//! Figures as JSON, in the shapes of the public tracker.
+//! Each page as JSON, in the shapes of the public tracker where it had them.
 
 use axum::{Json, Router, extract::State, routing::get};
+use cah_protocol::OutcomeCounts;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
     App,
     error::ApiError,
-    pages::{NamedWorker, WorkerPath, find_worker},
+    extract::Params,
+    pages::{
+        ContributorPath, JobPath, MAX_LINES, NamedWorker, Page, WorkerPath, find_contributor,
+        find_job, find_worker, role_name, search,
+    },
 };
-use crate::text::grouped;
+use crate::{
+    operation::{self, Board},
+    store::{StageCounts, WorkerView},
+    text::grouped,
+};
 
 pub(super) fn routes() -> Router<App> {
     Router::new()
         .route("/data", get(data))
         .route("/worker/{type}/{display_name}/data", get(worker_data))
+        .route("/workers/data", get(workers_data))
+        .route("/leaderboard/data", get(leaderboard_data))
+        .route("/job/{number}/data", get(job_data))
+        .route("/contributor/{nickname}/data", get(contributor_data))
+        .route("/outcomes/data", get(outcomes_data))
 }
 
 #[derive(Serialize)]
@@ -54,6 +68,8 @@ struct WorkerData {
     user_nickname: String,
     #[serde(rename = "type")]
     worker_type: String,
+    /// Beyond the public tracker's.
+    pairs: u64,
 }
 
 async fn worker_data(
@@ -61,14 +77,85 @@ async fn worker_data(
     path: WorkerPath,
 ) -> Result<Json<WorkerData>, ApiError> {
     let NamedWorker { kind, worker } = find_worker(&app, path).await?;
-    Ok(Json(WorkerData {
-        display_name: worker.display_name,
-        shard_number: worker.number.map_or(json!("N/A"), |number| json!(number)),
-        progress: worker.progress,
-        jobs_completed: worker.jobs_completed,
-        first_seen: worker.first_seen,
-        last_seen: worker.last_seen,
-        user_nickname: worker.nickname,
-        worker_type: kind,
-    }))
+    Ok(Json(WorkerData::new(worker, kind)))
+}
+
+impl WorkerData {
+    fn new(worker: WorkerView, kind: String) -> Self {
+        Self {
+            display_name: worker.display_name,
+            shard_number: worker.number.map_or(json!("N/A"), |number| json!(number)),
+            progress: worker.progress,
+            jobs_completed: worker.jobs_completed,
+            first_seen: worker.first_seen,
+            last_seen: worker.last_seen,
+            user_nickname: worker.nickname,
+            worker_type: kind,
+            pairs: worker.pairs,
+        }
+    }
+}
+
+/// A page of the connected workers, as `/workers` has it.
+async fn workers_data(State(app): State<App>, params: Params) -> Result<Json<Value>, ApiError> {
+    let (Page { number, .. }, list) = search(&app, &params).await?;
+    let stages = app.service.counts().await?.stages;
+    let named = |worker: WorkerView| {
+        let kind = role_name(worker.role, &stages);
+        WorkerData::new(worker, kind)
+    };
+    let workers: Vec<WorkerData> = list.workers.into_iter().map(named).collect();
+    Ok(Json(
+        json!({"found": list.found, "page": number, "workers": workers}),
+    ))
+}
+
+async fn leaderboard_data(State(app): State<App>) -> Result<Json<Vec<Board>>, ApiError> {
+    let boards = operation::contributors(app.service.store(), MAX_LINES);
+    Ok(Json(boards.await?))
+}
+
+/// A job, as `cah tracker export` writes it.
+async fn job_data(State(app): State<App>, path: JobPath) -> Result<Json<Value>, ApiError> {
+    let record = find_job(&app, path).await?;
+    let stages = app.service.counts().await?.stages;
+    Ok(Json(operation::job_line(record, &stages)))
+}
+
+async fn contributor_data(
+    State(app): State<App>,
+    path: ContributorPath,
+) -> Result<Json<Value>, ApiError> {
+    let (nickname, view) = find_contributor(&app, path).await?;
+    let stages = app.service.counts().await?.stages;
+    let name = |stage: u8| {
+        stages
+            .get(usize::from(stage))
+            .map(|stage: &StageCounts| &stage.name)
+    };
+    let boards = view.boards.iter().map(|board| {
+        json!({
+            "stage": name(board.stage),
+            "rank": board.rank,
+            "jobs": board.jobs,
+            "pairs": board.pairs,
+        })
+    });
+    let days = view.days.iter().map(|day| {
+        json!({
+            "begin": day.begin,
+            "stage": name(day.stage),
+            "jobs": day.jobs,
+            "pairs": day.pairs,
+        })
+    });
+    let (boards, days): (Vec<Value>, Vec<Value>) = (boards.collect(), days.collect());
+    Ok(Json(
+        json!({"nickname": nickname, "boards": boards, "days": days}),
+    ))
+}
+
+/// Where candidates ended, by the names that manifests use.
+async fn outcomes_data(State(app): State<App>) -> Result<Json<OutcomeCounts>, ApiError> {
+    Ok(Json(app.service.store().outcomes().await?))
 }

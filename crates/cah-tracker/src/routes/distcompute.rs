@@ -1,7 +1,7 @@
 //! The calls of DistCompute workers that no other worker makes.
 
 use axum::{Router, extract::State, routing::post};
-use cah_protocol::{check_result, distcompute};
+use cah_protocol::{OutcomeCounts, check_result, distcompute};
 
 use super::{
     App,
@@ -25,7 +25,8 @@ async fn complete_job(
     let data = fields.text("data")?;
     check_result(data)?;
     let work = Work::Data(data.to_owned());
-    app.service.complete(caller, work, number).await?;
+    let none = OutcomeCounts::default();
+    app.service.complete(caller, work, none, number).await?;
     Ok(distcompute::OK)
 }
 

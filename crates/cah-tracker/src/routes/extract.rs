@@ -169,9 +169,16 @@ impl Fields {
 
     /// An object that must be there.
     pub(super) fn object(&self, name: &str) -> Result<&Map<String, Value>, ApiError> {
+        self.optional_object(name)?.ok_or_else(|| missing(name))
+    }
+
+    pub(super) fn optional_object(
+        &self,
+        name: &str,
+    ) -> Result<Option<&Map<String, Value>>, ApiError> {
         match self.0.get(name) {
-            None | Some(Value::Null) => Err(missing(name)),
-            Some(Value::Object(fields)) => Ok(fields),
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Object(fields)) => Ok(Some(fields)),
             Some(_) => Err(ApiError::BadRequest(format!("`{name}` must be an object."))),
         }
     }

@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{App, dashboard, error::ApiError};
+use super::{App, error::ApiError, pages};
 
 /// How often the page is rendered while somebody looks.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -60,7 +60,7 @@ pub(super) async fn keep_rendering(app: App) {
         if app.live.shown.receiver_count() == 0 {
             continue;
         }
-        match dashboard::render_index(&app).await {
+        match pages::render_overview(&app).await {
             Ok(page) => app.live.show(main_of(&page)),
             Err(error) => tracing::debug!(?error, "the live page could not be rendered"),
         }

@@ -4,7 +4,6 @@ mod admin;
 mod assets;
 mod callers;
 mod crawlingathome;
-mod dashboard;
 mod data;
 mod distcompute;
 mod error;
@@ -42,7 +41,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 /// What pages may load: files of the tracker itself, nothing inline, nothing from elsewhere.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
-     img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; \
+     img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; \
      frame-ancestors 'none'";
 
 /// What the routes share.
@@ -73,7 +72,6 @@ pub(crate) fn site(
         .merge(whole_wats::routes())
         .merge(admin::routes())
         .merge(data::routes())
-        .merge(dashboard::routes())
         .merge(pages::routes())
         .merge(live::routes())
         .merge(monitor::routes())

@@ -19,6 +19,7 @@ use prometheus_client::{
 
 use super::{App, error::ApiError};
 use crate::store::Counts;
+use cah_protocol::{Outcome, OutcomeCounts};
 
 /// Of OpenMetrics, which Prometheus reads.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -45,8 +46,9 @@ async fn ready(State(app): State<App>) -> Result<&'static str, ApiError> {
 }
 
 async fn metrics(State(app): State<App>) -> Result<Response, ApiError> {
-    let counts = app.service.counts().await?;
-    let text = app.metrics.text(&counts).map_err(|error| {
+    let (counts, outcomes) =
+        tokio::try_join!(app.service.counts(), app.service.store().outcomes())?;
+    let text = app.metrics.text(&counts, &outcomes).map_err(|error| {
         tracing::error!(%error, "the metrics could not be written");
         ApiError::Internal
     })?;
@@ -61,6 +63,11 @@ struct OfState {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfStage {
     stage: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfOutcome {
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -85,6 +92,7 @@ pub(super) struct Metrics {
     leased: Family<OfStage, Gauge>,
     pairs: Gauge,
     workers: Gauge,
+    candidates: Family<OfOutcome, Gauge>,
     calls: Family<OfCall, Counter>,
     durations: Durations,
 }
@@ -99,6 +107,7 @@ impl Default for Metrics {
             leased: Family::default(),
             pairs: Gauge::default(),
             workers: Gauge::default(),
+            candidates: Family::default(),
             calls: Family::default(),
             durations: Family::new_with_constructor(durations),
         };
@@ -119,6 +128,11 @@ impl Metrics {
         registry.register("pairs", "Pairs of the closed jobs", self.pairs.clone());
         registry.register("workers", "Connected workers", self.workers.clone());
         registry.register(
+            "candidates",
+            "Candidates of the completed jobs by where they ended",
+            self.candidates.clone(),
+        );
+        registry.register(
             "http_requests",
             "Calls that were answered",
             self.calls.clone(),
@@ -133,8 +147,15 @@ impl Metrics {
         self
     }
 
-    fn text(&self, counts: &Counts) -> Result<String, std::fmt::Error> {
+    fn text(&self, counts: &Counts, outcomes: &OutcomeCounts) -> Result<String, std::fmt::Error> {
         self.update(counts);
+        for outcome in Outcome::ALL {
+            let labels = OfOutcome {
+                outcome: outcome.name(),
+            };
+            let candidates = gauge(outcomes.get(*outcome));
+            self.candidates.get_or_create(&labels).set(candidates);
+        }
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::{
     App,
-    callers::PathKey,
+    callers::{KEPT_OUT, PathKey},
     crawlingathome::MAX_PAIRS,
     error::ApiError,
     extract::{Fields, LargeFields, missing},
@@ -158,6 +158,9 @@ async fn mark_as_done_cpu(
         nickname: nickname(&fields)?,
         operator: false,
     };
+    if app.service.keeps_out(&by.nickname, None) {
+        return Err(KEPT_OUT);
+    }
     let caller = match fields.optional_text("token")? {
         Some(_) => Some(fields.caller()?),
         None => None,

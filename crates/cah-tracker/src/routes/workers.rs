@@ -17,7 +17,7 @@ use cah_protocol::{
 
 use super::{
     App,
-    callers::{Address, PathKey},
+    callers::{Address, KEPT_OUT, PathKey},
     crawlingathome,
     error::ApiError,
     extract::{Fields, MAX_NUMBER, Params},
@@ -226,6 +226,7 @@ impl From<JoinError> for ApiError {
     fn from(error: JoinError) -> Self {
         match error {
             JoinError::NoSuchStage(text) => Self::BadRequest(text),
+            JoinError::Excluded => KEPT_OUT,
             JoinError::Full(workers) => Self::Full(workers),
             JoinError::Store(error) => error.into(),
         }

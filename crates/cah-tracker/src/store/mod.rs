@@ -13,21 +13,22 @@ mod presence;
 mod rules;
 mod sqlite;
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use async_trait::async_trait;
 use thiserror::Error;
 
-use cah_protocol::Shard;
+use cah_protocol::{OutcomeCounts, Shard};
 
 use crate::clock::Timestamp;
 
 pub(crate) use archive::Batch;
 pub use archive::{Archive, ArchiveError, Rows, TABLES, Table};
 pub use model::{
-    Accepted, Added, BoardRow, Caller, Claim, Claimed, Completion, CompletionRecord, Counts,
-    FailedAttempt, Failure, Flag, HandIn, HandInBy, JobRecord, Kind, Moment, NewWorker, Order,
-    ParkedJob, Point, Reaped, Role, Span, StageCounts, State, Task, WorkerView,
+    Accepted, Added, BoardRow, Caller, Claim, Claimed, Completion, CompletionRecord,
+    ContributorView, Counts, Day, Excluded, Exclusion, FailedAttempt, Failure, Flag, HandIn,
+    HandInBy, JobRecord, Kind, Moment, NewWorker, Order, ParkedJob, Point, Reaped, Role, Span,
+    StageCounts, Standing, State, Task, WorkerList, WorkerQuery, WorkerView,
 };
 pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;
@@ -187,6 +188,19 @@ pub trait Admin: Send + Sync {
 
     /// Tells everybody something else, or with an empty text nothing.
     async fn set_banner(&self, text: String) -> Result<(), StoreError>;
+
+    /// Whom the operator keeps out, the latest first.
+    async fn exclusions(&self) -> Result<Vec<Exclusion>, StoreError>;
+
+    /// Keeps somebody out, and removes the connected workers that are meant, whose jobs are open
+    /// again. Returns how many these were.
+    async fn exclude(&self, exclusion: Exclusion) -> Result<u64, StoreError>;
+
+    /// Lets somebody in again; whether it was kept out.
+    async fn readmit(&self, whom: Excluded) -> Result<bool, StoreError>;
+
+    /// Where the worker of that display name joined from, for the operator to keep it out.
+    async fn address_of(&self, display_name: String) -> Result<Option<IpAddr>, StoreError>;
 }
 
 /// The connected workers.
@@ -217,8 +231,8 @@ pub trait Workers: Send + Sync {
     /// Stores what [`Workers::beat`] kept in memory.
     async fn flush(&self, now: Timestamp) -> Result<(), StoreError>;
 
-    /// The first `limit` workers, the longest connected first.
-    async fn workers(&self, limit: u32) -> Result<Vec<WorkerView>, StoreError>;
+    /// Some of the connected workers.
+    async fn workers(&self, query: WorkerQuery) -> Result<WorkerList, StoreError>;
 
     /// The worker of that role and display name.
     async fn worker(
@@ -233,6 +247,16 @@ pub trait Workers: Send + Sync {
 pub trait Contributors: Send + Sync {
     /// The leaderboard of those who finished `stage`: most jobs first, then most pairs.
     async fn leaderboard(&self, stage: u8, limit: u32) -> Result<Vec<BoardRow>, StoreError>;
+
+    /// What a contributor did, with its last `days` days; `None` for one of whom nothing counts.
+    async fn contributor(
+        &self,
+        nickname: String,
+        days: u32,
+    ) -> Result<Option<ContributorView>, StoreError>;
+
+    /// Where the candidates of all completed jobs ended, as far as their workers told.
+    async fn outcomes(&self) -> Result<OutcomeCounts, StoreError>;
 }
 
 /// The project's progress over time.

@@ -1,6 +1,9 @@
 //! What goes into a store and comes out of it.
 
-use cah_protocol::{Shard, WorkerType, stage_letter, stage_of_letter};
+use std::net::IpAddr;
+
+use cah_protocol::{OutcomeCounts, Shard, WorkerType, stage_letter, stage_of_letter};
+use ipnet::IpNet;
 
 use serde::{Deserialize, Serialize};
 
@@ -132,6 +135,8 @@ pub struct NewWorker {
     pub role: Role,
     /// Its name on pages, unique among the connected.
     pub display_name: String,
+    /// Where it calls from.
+    pub address: IpAddr,
     /// Whom its work is counted for.
     pub nickname: String,
     /// What it is doing at first.
@@ -201,6 +206,8 @@ pub struct Completion {
     pub pairs: u64,
     /// What the next stage gets.
     pub output: Option<String>,
+    /// Where its candidates ended, where the worker tells.
+    pub outcomes: OutcomeCounts,
     /// Whether the job is done with this although stages are left.
     pub closes: bool,
     /// The job that the caller believes to hold, where it says so.
@@ -350,10 +357,118 @@ pub struct WorkerView {
     pub progress: String,
     /// Jobs that it completed since it joined.
     pub jobs_completed: u64,
+    /// Pairs that it found since it joined.
+    pub pairs: u64,
+    /// When it was given the job that it holds.
+    pub working_since: Option<Timestamp>,
     /// When it joined.
     pub first_seen: Timestamp,
     /// When it was heard from last.
     pub last_seen: Timestamp,
+}
+
+/// Which of the connected workers are asked for.
+#[derive(Clone, Debug, Default)]
+pub struct WorkerQuery {
+    /// Those with this in their display name or nickname, whatever its case; all where it is empty.
+    pub text: String,
+    /// Without the first ones.
+    pub skip: u32,
+    /// The most.
+    pub limit: u32,
+}
+
+/// Some of the connected workers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerList {
+    /// The longest connected first.
+    pub workers: Vec<WorkerView>,
+    /// How many there are that were asked for, those that were skipped and left off included.
+    pub found: u64,
+}
+
+/// What is known of a contributor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContributorView {
+    /// What it finished, stage by stage; stages at which it finished nothing are left out.
+    pub boards: Vec<Standing>,
+    /// What it finished on the last days on which it finished anything, the oldest first.
+    pub days: Vec<Day>,
+}
+
+/// A contributor's place on the leaderboard of a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The stage.
+    pub stage: u8,
+    /// From 1; those with as many jobs share one.
+    pub rank: u64,
+    /// Jobs.
+    pub jobs: u64,
+    /// Pairs.
+    pub pairs: u64,
+}
+
+/// What a contributor finished at a stage on one day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Day {
+    /// When the day began, in UTC.
+    pub begin: Timestamp,
+    /// The stage.
+    pub stage: u8,
+    /// Jobs.
+    pub jobs: u64,
+    /// Pairs.
+    pub pairs: u64,
+}
+
+/// Whom an operator keeps out.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Excluded {
+    /// A contributor, whatever the case of its letters.
+    Nickname(String),
+    /// Everybody who calls from there.
+    Network(IpNet),
+}
+
+impl Excluded {
+    /// Of which kind, and who, as they are stored.
+    pub(crate) fn as_texts(&self) -> (&'static str, String) {
+        match self {
+            Self::Nickname(nickname) => ("nickname", nickname.to_lowercase()),
+            Self::Network(network) => ("network", network.trunc().to_string()),
+        }
+    }
+
+    /// Reads what [`Excluded::as_texts`] wrote.
+    pub(crate) fn from_texts(kind: &str, whom: &str) -> Option<Self> {
+        match kind {
+            "nickname" => Some(Self::Nickname(whom.to_owned())),
+            "network" => whom.parse().ok().map(Self::Network),
+            _ => None,
+        }
+    }
+
+    /// Whether it means this caller.
+    pub fn means(&self, nickname: &str, address: Option<IpAddr>) -> bool {
+        match self {
+            Self::Nickname(excluded) => excluded.to_lowercase() == nickname.to_lowercase(),
+            Self::Network(network) => address.is_some_and(|address| network.contains(&address)),
+        }
+    }
+}
+
+/// Who is kept out, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exclusion {
+    /// Who.
+    #[serde(flatten)]
+    pub whom: Excluded,
+    /// Why, in the operator's words.
+    pub reason: String,
+    /// Since when.
+    pub at: Timestamp,
 }
 
 /// A line of a leaderboard.

@@ -1,5 +1,7 @@
 //! What every store decides alike, whatever it keeps things in.
 
+use cah_protocol::OutcomeCounts;
+
 use super::{Accepted, HandInBy, State, StoreError};
 
 /// How a worker's last accepted call settled its job.
@@ -145,7 +147,40 @@ pub(super) const IS_WHOLE: &str = "SELECT (SELECT count(*) FROM project) = 1
     AND (SELECT pairs FROM totals) = (
         SELECT coalesce(sum(pairs), 0) FROM completions WHERE revoked = 0)
     AND (SELECT coalesce(sum(jobs), 0) FROM boards) = (
-        SELECT count(*) FROM completions WHERE revoked = 0)";
+        SELECT count(*) FROM completions WHERE revoked = 0)
+    AND (SELECT coalesce(sum(jobs), 0) FROM boards) = (SELECT coalesce(sum(jobs), 0) FROM days)
+    AND (SELECT coalesce(sum(pairs), 0) FROM boards) = (SELECT coalesce(sum(pairs), 0) FROM days)";
+
+/// Seconds of a day, as the history counts them.
+pub(super) const DAY: i64 = 86_400;
+
+/// How a completion's outcomes are stored; nothing where the worker told none.
+pub(super) fn outcomes_text(outcomes: &OutcomeCounts) -> Result<Option<String>, StoreError> {
+    if outcomes.iter().next().is_none() {
+        return Ok(None);
+    }
+    let text = serde_json::to_string(outcomes).map_err(StoreError::unavailable)?;
+    Ok(Some(text))
+}
+
+/// Reads what [`outcomes_text`] wrote.
+pub(super) fn outcomes_of(text: Option<&str>) -> OutcomeCounts {
+    // Nothing else is ever stored; an outcome that was renamed since counts nowhere.
+    text.and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default()
+}
+
+/// A text that is looked for as a part of others, for LIKE with `\\` as its escape.
+pub(super) fn like(text: &str) -> String {
+    let mut pattern = "%".to_owned();
+    for c in text.to_lowercase().chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern + "%"
+}
 
 /// A count of the database as a number of Rust; the schema keeps it from being negative.
 pub(super) fn unsigned(count: i64) -> u64 {

@@ -51,6 +51,9 @@ const CALLS: &[(&str, &str)] = &[
     ("GET", "/admin/banner"),
     ("POST", "/admin/banner"),
     ("GET", "/admin/contributors"),
+    ("POST", "/admin/ban"),
+    ("POST", "/admin/unban"),
+    ("GET", "/admin/bans"),
     ("POST", "/admin/import?format=json"),
     ("GET", "/admin/export"),
     ("GET", "/admin/backup"),
@@ -179,6 +182,64 @@ async fn all_parked_jobs_are_told() {
     );
     let opened = post(&app, "/admin/requeue", json!({"number": 1})).await;
     assert_eq!(opened.json()["requeued"], 1);
+    recount::check(&app.db());
+}
+
+#[tokio::test]
+async fn an_operator_keeps_people_out() {
+    let app = tracker(Config {
+        trusted_proxies: vec!["127.0.0.0/8".parse().unwrap()],
+        ..with_token()
+    })
+    .await;
+    let from = |address: &'static str, path: &str| {
+        let request = app.client().get(app.url(path));
+        answer(request.header("x-forwarded-for", address))
+    };
+    let eve = app.join("Eve", "HYBRID").await;
+    app.new_job(&eve).await.json();
+    let body = json!({"nickname": "eve", "reason": "spam"});
+    let banned = post(&app, "/admin/ban", body).await.json();
+    assert_eq!(banned, json!({"banned": {"nickname": "eve"}, "removed": 1}));
+    let text = "The operator of this tracker keeps you out; ask why.";
+    assert!(app.get("/api/new?nickname=EVE").await.is(403, text));
+    assert_eq!(app.new_job(&eve).await.status, 404);
+    assert_eq!(app.open_jobs("HYBRID").await, 4);
+    let hand_in = json!({"shards": [1], "urls": {"1": "x"}, "nickname": "eve"});
+    assert!(
+        app.post("/custom/markasdone-cpu", hand_in)
+            .await
+            .is(403, text)
+    );
+
+    let joined = from("192.0.2.7", "/api/new?nickname=mallory").await.json();
+    let worker = json!({"worker": joined["display_name"]});
+    let banned = post(&app, "/admin/ban", worker.clone()).await.json();
+    assert_eq!(
+        banned,
+        json!({"banned": {"network": "192.0.2.7/32"}, "removed": 1})
+    );
+    assert!(from("192.0.2.7", "/").await.is(403, text));
+    assert_eq!(from("192.0.2.8", "/").await.status, 200);
+    assert_eq!(post(&app, "/admin/ban", worker).await.status, 409);
+    let bans = get(&app, "/admin/bans").await.json();
+    assert_eq!(bans.as_array().unwrap().len(), 2);
+    for wrong in [
+        json!({}),
+        json!({"network": "0.0.0.0/0"}),
+        json!({"network": "here"}),
+        json!({"nickname": "a\u{0}"}),
+        json!({"nickname": "a", "network": "192.0.2.1"}),
+        json!({"nickname": "a", "reason": "two\nlines"}),
+    ] {
+        assert_eq!(post(&app, "/admin/ban", wrong).await.status, 400);
+    }
+    let unban = |body: Value| post(&app, "/admin/unban", body);
+    assert_eq!(unban(json!({"network": "192.0.2.7"})).await.status, 200);
+    assert_eq!(from("192.0.2.7", "/").await.status, 200);
+    assert_eq!(unban(json!({"nickname": "EVE"})).await.status, 200);
+    assert_eq!(unban(json!({"nickname": "EVE"})).await.status, 404);
+    app.join("Eve", "HYBRID").await;
     recount::check(&app.db());
 }
 

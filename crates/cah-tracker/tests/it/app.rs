@@ -1,6 +1,7 @@
 //! A tracker of its own for each test.
 
 use std::{
+    net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -15,6 +16,9 @@ use tempfile::TempDir;
 
 /// 1 January 2026, 00:00 UTC.
 pub(crate) const START: i64 = 1_767_225_600;
+
+/// The address of this machine.
+pub(crate) const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// The default idle timeout, in seconds.
 pub(crate) const IDLE: i64 = 7_200;

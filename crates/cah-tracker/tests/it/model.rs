@@ -13,6 +13,7 @@ use cah_tracker::{
 };
 use proptest::prelude::*;
 
+use crate::app::LOCAL;
 use crate::recount;
 
 const IDLE: i64 = 100;
@@ -520,6 +521,7 @@ impl<'a> World<'a> {
         let name = format!("worker-{}", self.model.workers.len());
         let token = TokenHash::of(&name);
         let worker = NewWorker {
+            address: LOCAL,
             token,
             role,
             display_name: name.clone(),

@@ -8,6 +8,7 @@ use cah_tracker::{
 use insta::assert_snapshot;
 
 use crate::{
+    app::LOCAL,
     app::{IDLE, START, TestApp},
     recount,
 };
@@ -18,6 +19,7 @@ const SCRIPT: &str = "<script>alert(1)</script>";
 async fn join(app: &TestApp, name: &str, nickname: &str, worker_type: WorkerType) -> Caller {
     let (token, role) = (TokenHash::of(name), worker_type.into());
     let worker = NewWorker {
+        address: LOCAL,
         token,
         role,
         display_name: name.into(),
@@ -100,6 +102,136 @@ async fn a_parked_job_shows_why() {
     let page = page(&app, "/").await;
     assert!(page.contains("Parked shards") && page.contains("00000.warc.wat.gz"));
     assert!(page.contains("the file is not there &#60;script&#62;") && !page.contains(SCRIPT));
+    recount::check(&app.db());
+}
+
+#[tokio::test]
+async fn a_job_tells_its_story() {
+    let app = TestApp::start(1).await;
+    let (ada, eve) = (
+        app.join("ada", "HYBRID").await,
+        app.join(SCRIPT, "HYBRID").await,
+    );
+    app.new_job(&eve).await.json();
+    let told = eve.body(serde_json::json!({"message": format!("no room {SCRIPT}")}));
+    app.post("/api/failJob", told).await;
+    app.new_job(&ada).await.json();
+    app.done(&ada, 1).await;
+    app.new_job(&ada).await.json();
+    app.done(&ada, 1_234).await;
+    let story = page(&app, "/job/1").await;
+    assert!(story.contains("no room &#60;script&#62;") && !story.contains(SCRIPT));
+    assert!(
+        story.contains("GPU done") && story.contains("1,234 pairs"),
+        "{story}"
+    );
+    assert!(story.contains("first half") && story.contains("/contributor/ada"));
+    let data = app.get("/job/1/data").await.json();
+    assert_eq!(
+        (&data["state"], &data["attempts"]),
+        (&"closed".into(), &2.into())
+    );
+    assert_eq!(data["messages"][0]["attempt"], 1);
+    for path in [
+        "/job/0",
+        "/job/3",
+        "/job/3/data",
+        "/job/18446744073709551615",
+    ] {
+        assert_eq!(app.get(path).await.status, 404, "{path}");
+    }
+    for path in [
+        "/job/x",
+        "/job/-1",
+        "/job/1.5/data",
+        "/job/99999999999999999999",
+    ] {
+        assert_eq!(app.get(path).await.status, 400, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_contributor_has_a_page() {
+    let app = TestApp::start(2).await;
+    let worker = app.join(SCRIPT, "HYBRID").await;
+    let name = "%3Cscript%3Ealert%281%29%3C%2Fscript%3E";
+    assert_eq!(app.get(&format!("/contributor/{name}")).await.status, 404);
+    for pairs in [3, 4] {
+        app.new_job(&worker).await.json();
+        app.done(&worker, pairs).await;
+        app.clock.advance(86_400 / 24);
+    }
+    assert!(
+        page(&app, "/leaderboard")
+            .await
+            .contains(&format!("/contributor/{name}"))
+    );
+    let shown = page(&app, &format!("/contributor/{name}")).await;
+    assert!(shown.contains("&#60;script&#62;") && !shown.contains(SCRIPT));
+    assert!(
+        shown.contains("place 1") && shown.contains("2026-01-01"),
+        "{shown}"
+    );
+    assert!(shown.contains(&worker.display_name));
+    let data = app.get(&format!("/contributor/{name}/data")).await.json();
+    assert_eq!(data["nickname"], SCRIPT);
+    assert_eq!(
+        data["days"][0],
+        serde_json::json!({"begin": START, "stage": "GPU", "jobs": 2, "pairs": 7})
+    );
+}
+
+#[tokio::test]
+async fn workers_are_found_on_their_page() {
+    let app = TestApp::start(1).await;
+    for i in 0..230 {
+        app.join(if i % 2 == 0 { "Ada" } else { SCRIPT }, "HYBRID")
+            .await;
+    }
+    let first = page(&app, "/workers").await;
+    assert!(first.contains("230 connected") && first.contains("Page 1 of 3"));
+    assert!(first.contains("rel=\"next\"") && !first.contains("rel=\"prev\""));
+    let last = page(&app, "/workers?page=3").await;
+    assert!(last.contains("rel=\"prev\"") && !last.contains("rel=\"next\""));
+    let found = page(&app, "/workers?q=ADA&page=2").await;
+    assert!(found.contains("115 connected") && found.contains("/workers?q=ADA&#38;page=1"));
+    let hostile = page(&app, "/workers?q=%3Cscript%3Ealert(1)%3C/script%3E").await;
+    assert!(hostile.contains("115 connected") && !hostile.contains(SCRIPT));
+    let beyond = page(&app, "/workers?page=99999999999").await;
+    assert!(beyond.contains("230 connected"));
+    let data = app.get("/workers/data?q=ada").await.json();
+    assert_eq!(data["found"], 115);
+    assert_eq!(data["workers"].as_array().unwrap().len(), 100);
+    for wrong in ["page=x", "page=-1", &format!("q={}", "x".repeat(129))] {
+        assert_eq!(app.get(&format!("/workers?{wrong}")).await.status, 400);
+    }
+}
+
+#[tokio::test]
+async fn candidates_are_told_by_where_they_end() {
+    let app = TestApp::start(1).await;
+    assert!(!page(&app, "/").await.contains("Where candidates end"));
+    let worker = app.join("ada", "HYBRID").await;
+    app.new_job(&worker).await.json();
+    for wrong in [
+        serde_json::json!([]),
+        serde_json::json!({"kept": -1}),
+        serde_json::json!({"kept": 1_000_000_001}),
+        serde_json::json!({"no_such_outcome": 1}),
+    ] {
+        let body = worker.body(serde_json::json!({"count": 7, "outcomes": wrong}));
+        assert_eq!(app.post("/api/markAsDone", body).await.status, 400);
+    }
+    let outcomes = serde_json::json!({"kept": 7, "timed_out": 21});
+    let body = worker.body(serde_json::json!({"count": 7, "outcomes": outcomes}));
+    assert!(app.post("/api/markAsDone", body).await.is(200, SUCCESS));
+    let shown = page(&app, "/").await;
+    assert!(shown.contains("Where candidates end") && shown.contains("timed out"));
+    assert!(
+        shown.contains("<meter min=\"0\" max=\"28\" value=\"21\">75.0 %"),
+        "{shown}"
+    );
+    assert_eq!(app.get("/outcomes/data").await.json(), outcomes);
     recount::check(&app.db());
 }
 

@@ -66,6 +66,14 @@ const EQUALITIES: &[(&str, &str)] = &[
         "SELECT (SELECT pairs FROM totals), (SELECT coalesce(sum(pairs), 0) FROM boards)",
     ),
     (
+        "jobs by day",
+        "SELECT (SELECT coalesce(sum(jobs), 0) FROM boards), (SELECT coalesce(sum(jobs), 0) FROM days)",
+    ),
+    (
+        "pairs by day",
+        "SELECT (SELECT coalesce(sum(pairs), 0) FROM boards), (SELECT coalesce(sum(pairs), 0) FROM days)",
+    ),
+    (
         "pairs by job",
         "SELECT (SELECT pairs FROM totals), (SELECT coalesce(sum(pairs), 0) FROM completions WHERE revoked = 0)",
     ),

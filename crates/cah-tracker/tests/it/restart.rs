@@ -8,6 +8,7 @@ use cah_tracker::{
 use tokio::sync::mpsc;
 
 use crate::{
+    app::LOCAL,
     app::{IDLE, START, TestApp},
     recount,
 };
@@ -89,6 +90,7 @@ async fn a_call_that_waited_for_a_restore_is_refused() {
     };
     let join = async |name: &str| {
         let worker = NewWorker {
+            address: LOCAL,
             token: TokenHash::of(name),
             role: WorkerType::Hybrid.into(),
             display_name: name.into(),

@@ -1,15 +1,82 @@
 //! What operators do to jobs and to the project.
 
+use tokio_postgres::Row;
+
 use super::{
     chunks::{leave_place, place},
     connection::{Connection, storable},
     deltas::Credit,
     pool::Transaction,
+    workers,
 };
 use crate::store::{
-    State, StoreError,
+    Excluded, Exclusion, State, StoreError,
     rules::{self, signed},
 };
+
+pub(super) async fn exclusions(db: &Connection) -> Result<Vec<Exclusion>, StoreError> {
+    let rows = db
+        .query(
+            "SELECT kind, whom, reason, at FROM exclusions ORDER BY at DESC, kind, whom",
+            &[],
+        )
+        .await?;
+    let exclusion = |row: &Row| {
+        Some(Exclusion {
+            // Nothing else is ever stored.
+            whom: Excluded::from_texts(row.get(0), row.get(1))?,
+            reason: row.get(2),
+            at: row.get(3),
+        })
+    };
+    Ok(rows.iter().filter_map(exclusion).collect())
+}
+
+/// Keeps somebody out, and returns the workers that went.
+pub(super) async fn exclude(
+    tx: &mut Transaction,
+    exclusion: &Exclusion,
+) -> Result<Vec<i64>, StoreError> {
+    let (kind, whom) = exclusion.whom.as_texts();
+    tx.execute(
+        "INSERT INTO exclusions (kind, whom, reason, at) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (kind, whom) DO UPDATE SET reason = excluded.reason, at = excluded.at",
+        &[
+            &kind,
+            &storable(&whom),
+            &storable(&exclusion.reason),
+            &exclusion.at,
+        ],
+    )
+    .await?;
+    let connected = tx
+        .query("SELECT id, nickname, address FROM workers ORDER BY id", &[])
+        .await?;
+    let is_meant = |row: &&Row| {
+        let address: &str = row.get(2);
+        exclusion.whom.means(row.get(1), address.parse().ok())
+    };
+    let meant: Vec<i64> = connected
+        .iter()
+        .filter(is_meant)
+        .map(|row| row.get(0))
+        .collect();
+    let mut deltas = std::mem::take(&mut tx.deltas);
+    workers::leave(tx, &meant, &mut deltas).await?;
+    tx.deltas = deltas;
+    Ok(meant)
+}
+
+pub(super) async fn readmit(tx: &Transaction, whom: &Excluded) -> Result<bool, StoreError> {
+    let (kind, whom) = whom.as_texts();
+    let gone = tx
+        .execute(
+            "DELETE FROM exclusions WHERE kind = $1 AND whom = $2",
+            &[&kind, &storable(&whom)],
+        )
+        .await?;
+    Ok(gone > 0)
+}
 
 pub(super) async fn init(tx: &mut Transaction, stages: &[String]) -> Result<(), StoreError> {
     // Nobody joins and nothing is imported meanwhile.
@@ -70,9 +137,10 @@ async fn revoke(tx: &mut Transaction, number: i64, closed: bool) -> Result<(), S
         .query(
             "WITH taken AS (
                  UPDATE completions SET revoked = 1 WHERE number = $1 AND revoked = 0
-                 RETURNING stage, attempt, contributor, pairs
+                 RETURNING stage, attempt, contributor, pairs, at, outcomes
              )
-             SELECT stage, contributor, pairs FROM taken ORDER BY attempt DESC, stage DESC",
+             SELECT stage, contributor, pairs, at, outcomes FROM taken
+             ORDER BY attempt DESC, stage DESC",
             &[&number],
         )
         .await?;
@@ -82,8 +150,11 @@ async fn revoke(tx: &mut Transaction, number: i64, closed: bool) -> Result<(), S
             contributor: row.get(1),
             closed: closed && i == 0,
             pairs: row.get(2),
+            at: row.get(3),
             by: -1,
         });
+        let outcomes = rules::outcomes_of(row.get(4));
+        tx.deltas.count_outcomes(&outcomes, -1);
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use crate::{
     clock::Timestamp,
     store::{
         HandIn, HandInBy, State, StoreError, keys,
-        rules::{Place, signed, unsigned},
+        rules::{self, Place, signed, unsigned},
     },
 };
 
@@ -160,8 +160,8 @@ async fn record(
     let output = result.completion.output.as_deref();
     tx.execute(
         "INSERT INTO completions (number, stage, attempt, contributor, pairs, output, output_key,
-                                  at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                                  at, outcomes)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         &[
             &signed(result.number),
             &stage,
@@ -171,14 +171,17 @@ async fn record(
             &output,
             &output.map(keys::of_text),
             &now,
+            &rules::outcomes_text(&result.completion.outcomes)?,
         ],
     )
     .await?;
+    tx.deltas.count_outcomes(&result.completion.outcomes, 1);
     tx.deltas.credit(&Credit {
         stage,
         contributor,
         closed,
         pairs,
+        at: now,
         by: 1,
     });
     Ok(())

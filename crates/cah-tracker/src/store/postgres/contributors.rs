@@ -1,7 +1,15 @@
-//! Leaderboards.
+//! Leaderboards, what contributors did day by day, and where candidates ended.
 
-use super::{connection::Connection, pool::Transaction};
-use crate::store::{BoardRow, StoreError, rules::unsigned};
+use cah_protocol::OutcomeCounts;
+
+use super::{
+    connection::{Connection, stage, storable},
+    pool::Transaction,
+};
+use crate::store::{
+    BoardRow, ContributorView, Day, Standing, StoreError,
+    rules::{DAY, unsigned},
+};
 
 /// The id of a nickname, given out with the first job that counts for it.
 pub(super) async fn find_or_add(tx: &Transaction, nickname: &str) -> Result<i64, StoreError> {
@@ -23,6 +31,65 @@ pub(super) async fn find_or_add(tx: &Transaction, nickname: &str) -> Result<i64,
         }
     };
     Ok(row.get(0))
+}
+
+pub(super) async fn view(
+    db: &Connection,
+    nickname: &str,
+    days: u32,
+) -> Result<Option<ContributorView>, StoreError> {
+    let known = db
+        .query_opt(
+            "SELECT id FROM contributors WHERE nickname = $1",
+            &[&storable(nickname)],
+        )
+        .await?;
+    let Some(id) = known.map(|row| row.get::<_, i64>(0)) else {
+        return Ok(None);
+    };
+    let boards = db
+        .query(
+            "SELECT stage, jobs, pairs,
+                    (SELECT count(*) FROM boards other
+                     WHERE other.stage = b.stage AND other.jobs > b.jobs)
+             FROM boards b WHERE contributor = $1 AND jobs > 0 ORDER BY stage",
+            &[&id],
+        )
+        .await?;
+    let boards = boards.iter().map(|row| Standing {
+        stage: stage(row.get(0)),
+        jobs: unsigned(row.get(1)),
+        pairs: unsigned(row.get(2)),
+        rank: unsigned(row.get(3)) + 1,
+    });
+    let days = db
+        .query(
+            "SELECT stage, day, jobs, pairs FROM days WHERE contributor = $1 AND jobs > 0
+             ORDER BY day DESC, stage LIMIT $2",
+            &[&id, &i64::from(days)],
+        )
+        .await?;
+    let days = days.iter().rev().map(|row| Day {
+        stage: stage(row.get(0)),
+        begin: DAY * row.get::<_, i64>(1),
+        jobs: unsigned(row.get(2)),
+        pairs: unsigned(row.get(3)),
+    });
+    Ok(Some(ContributorView {
+        boards: boards.collect(),
+        days: days.collect(),
+    }))
+}
+
+pub(super) async fn outcomes(db: &Connection) -> Result<OutcomeCounts, StoreError> {
+    let rows = db
+        .query("SELECT outcome, candidates FROM outcomes", &[])
+        .await?;
+    let mut counts = OutcomeCounts::default();
+    for row in rows {
+        counts.add_named(row.get(0), unsigned(row.get(1)));
+    }
+    Ok(counts)
 }
 
 pub(super) async fn leaderboard(

@@ -4,8 +4,16 @@
 
 use std::collections::BTreeMap;
 
+use cah_protocol::OutcomeCounts;
+
 use super::connection::Connection;
-use crate::store::{State, StoreError};
+use crate::{
+    clock::Timestamp,
+    store::{
+        State, StoreError,
+        rules::{DAY, signed},
+    },
+};
 
 /// The channel on which trackers tell each other of workers that are gone.
 pub(super) const CHANNEL: &str = "cah_workers";
@@ -38,6 +46,19 @@ const BOARDS: &str = "
     SET jobs = b.jobs + excluded.jobs, closed = b.closed + excluded.closed,
         pairs = b.pairs + excluded.pairs";
 
+const DAYS: &str = "
+    INSERT INTO days AS d (contributor, stage, day, jobs, pairs)
+    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
+                  AS n (contributor, stage, day, jobs, pairs)
+    ORDER BY contributor, stage, day
+    ON CONFLICT (contributor, stage, day) DO UPDATE
+    SET jobs = d.jobs + excluded.jobs, pairs = d.pairs + excluded.pairs";
+
+const OUTCOMES: &str = "
+    INSERT INTO outcomes AS o (outcome, candidates)
+    SELECT * FROM unnest($1::text[], $2::bigint[]) AS n (outcome, candidates) ORDER BY outcome
+    ON CONFLICT (outcome) DO UPDATE SET candidates = o.candidates + excluded.candidates";
+
 const NOTIFY: &str = "SELECT pg_notify($1, $2)";
 
 /// Added up over the changes of one transaction.
@@ -45,6 +66,9 @@ const NOTIFY: &str = "SELECT pg_notify($1, $2)";
 pub(super) struct Deltas {
     stages: BTreeMap<i64, Stage>,
     boards: BTreeMap<(i64, i64), Board>,
+    /// By contributor, stage and day: jobs and pairs.
+    days: BTreeMap<[i64; 3], [i64; 2]>,
+    outcomes: BTreeMap<&'static str, i64>,
     jobs: i64,
     closed: i64,
     banned: i64,
@@ -75,6 +99,7 @@ pub(super) struct Credit {
     pub(super) contributor: i64,
     pub(super) closed: bool,
     pub(super) pairs: i64,
+    pub(super) at: Timestamp,
     pub(super) by: i64,
 }
 
@@ -112,8 +137,19 @@ impl Deltas {
         board.jobs += by;
         board.closed += by * i64::from(credit.closed);
         board.pairs += by * credit.pairs;
+        let day = [credit.contributor, credit.stage, credit.at.div_euclid(DAY)];
+        let [jobs, pairs] = self.days.entry(day).or_default();
+        *jobs += by;
+        *pairs += by * credit.pairs;
         if credit.closed {
             self.pairs += by * credit.pairs;
+        }
+    }
+
+    /// Counts where candidates ended, or with `by` -1 no longer.
+    pub(super) fn count_outcomes(&mut self, outcomes: &OutcomeCounts, by: i64) {
+        for (outcome, candidates) in outcomes.iter() {
+            *self.outcomes.entry(outcome.name()).or_default() += by * signed(candidates);
         }
     }
 
@@ -129,6 +165,14 @@ impl Deltas {
             board.jobs += by.jobs;
             board.closed += by.closed;
             board.pairs += by.pairs;
+        }
+        for (day, by) in other.days {
+            let [jobs, pairs] = self.days.entry(day).or_default();
+            *jobs += by[0];
+            *pairs += by[1];
+        }
+        for (outcome, by) in other.outcomes {
+            *self.outcomes.entry(outcome).or_default() += by;
         }
         self.jobs += other.jobs;
         self.closed += other.closed;
@@ -158,17 +202,22 @@ impl Deltas {
     /// Writes everything and commits, in one round.
     pub(super) async fn write_and_commit(&self, db: &Connection) -> Result<(), StoreError> {
         // What is prepared is sent when it is polled first, that is in this order.
-        db.prepare(&[STAGES, TOTALS, BOARDS, NOTIFY]).await?;
-        let (stages, totals, boards, notified, committed) = futures::join!(
+        db.prepare(&[STAGES, TOTALS, BOARDS, DAYS, OUTCOMES, NOTIFY])
+            .await?;
+        let (stages, totals, boards, days, outcomes, notified, committed) = futures::join!(
             self.write_stages(db),
             self.write_totals(db),
             self.write_boards(db),
+            self.write_days(db),
+            self.write_outcomes(db),
             self.notify(db),
             db.run("COMMIT"),
         );
         stages?;
         totals?;
         boards?;
+        days?;
+        outcomes?;
         notified?;
         committed
     }
@@ -212,6 +261,33 @@ impl Deltas {
         let pairs = column(|(_, board)| board.pairs);
         db.execute(BOARDS, &[&stages, &contributors, &jobs, &closed, &pairs])
             .await?;
+        Ok(())
+    }
+
+    async fn write_days(&self, db: &Connection) -> Result<(), StoreError> {
+        if self.days.is_empty() {
+            return Ok(());
+        }
+        let column = |of: fn((&[i64; 3], &[i64; 2])) -> i64| -> Vec<i64> {
+            self.days.iter().map(of).collect()
+        };
+        let contributors = column(|(day, _)| day[0]);
+        let stages = column(|(day, _)| day[1]);
+        let days = column(|(day, _)| day[2]);
+        let jobs = column(|(_, by)| by[0]);
+        let pairs = column(|(_, by)| by[1]);
+        db.execute(DAYS, &[&contributors, &stages, &days, &jobs, &pairs])
+            .await?;
+        Ok(())
+    }
+
+    async fn write_outcomes(&self, db: &Connection) -> Result<(), StoreError> {
+        if self.outcomes.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<&str> = self.outcomes.keys().copied().collect();
+        let candidates: Vec<i64> = self.outcomes.values().copied().collect();
+        db.execute(OUTCOMES, &[&names, &candidates]).await?;
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use tokio_postgres::Row;
 
 use super::{
-    connection::Connection,
+    connection::{Connection, Params},
     deltas::{Credit, Deltas},
 };
 use crate::{
@@ -38,10 +38,10 @@ const COMPLETE: &str = "
     WITH held AS MATERIALIZED (
         SELECT l.number, l.attempt, w.id AS worker, w.first_stage, w.last_stage, w.nickname,
                a.closes OR w.last_stage = (SELECT max(stage) FROM stages) AS closes,
-               a.pairs, a.output, a.output_key, a.at
+               a.pairs, a.output, a.output_key, a.at, a.outcomes
         FROM unnest($1::bigint[], $2::bigint[], $3::bool[], $4::bigint[], $5::text[],
-                    $6::bigint[], $7::bigint[])
-             AS a (worker, number, closes, pairs, output, output_key, at)
+                    $6::bigint[], $7::bigint[], $8::text[])
+             AS a (worker, number, closes, pairs, output, output_key, at, outcomes)
         JOIN workers w ON w.id = a.worker JOIN leases l ON l.worker = w.id
         WHERE a.number IS NULL OR a.number = l.number
         ORDER BY w.id FOR UPDATE OF w, l
@@ -64,15 +64,16 @@ const COMPLETE: &str = "
         SELECT id, nickname FROM known UNION ALL SELECT id, nickname FROM new
     ), done AS (
         INSERT INTO completions (number, stage, attempt, contributor, pairs, output, output_key,
-                                 at)
-        SELECT number, last_stage, attempt, contributor.id, pairs, output, output_key, at
+                                 at, outcomes)
+        SELECT number, last_stage, attempt, contributor.id, pairs, output, output_key, at,
+               outcomes
         FROM job JOIN contributor USING (nickname)
     ), settled AS (
         UPDATE workers w SET settled = job.number, settled_as = 1,
-                             jobs_completed = jobs_completed + 1
+                             jobs_completed = jobs_completed + 1, pairs = w.pairs + job.pairs
         FROM job WHERE w.id = job.worker
     )
-    SELECT worker, first_stage, last_stage, closes, pairs, contributor.id
+    SELECT worker, first_stage, last_stage, closes, pairs, contributor.id, at, outcomes
     FROM job JOIN contributor USING (nickname)";
 
 /// Ends leases that brought nothing: the jobs are open again, or parked. One that its worker gives
@@ -130,12 +131,12 @@ pub(super) async fn complete(
     let keys = outputs.iter().map(|output| output.map(keys::of_text));
     let keys: Vec<Option<i64>> = keys.collect();
     let at: Vec<i64> = asks.iter().map(|ask| ask.now).collect();
-    let rows = db
-        .query(
-            COMPLETE,
-            &[&workers, &numbers, &closes, &pairs, &outputs, &keys, &at],
-        )
-        .await?;
+    let outcomes = what().map(|made| rules::outcomes_text(&made.outcomes));
+    let outcomes: Vec<Option<String>> = outcomes.collect::<Result<_, _>>()?;
+    let params: Params<'_> = &[
+        &workers, &numbers, &closes, &pairs, &outputs, &keys, &at, &outcomes,
+    ];
+    let rows = db.query(COMPLETE, params).await?;
     for row in &rows {
         let (last, closes) = (row.get(2), row.get(3));
         let next = Place::after(last, closes);
@@ -146,8 +147,10 @@ pub(super) async fn complete(
             closed: closes,
             pairs: row.get(4),
             contributor: row.get(5),
+            at: row.get(6),
             by: 1,
         });
+        deltas.count_outcomes(&rules::outcomes_of(row.get(7)), 1);
     }
     Ok(accepted(&rows, asks.iter().map(|ask| ask.worker)))
 }

@@ -27,18 +27,18 @@ mod schema;
 mod series;
 mod workers;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use cah_protocol::Shard;
+use cah_protocol::{OutcomeCounts, Shard};
 use tokio::{sync::mpsc, time::sleep};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     Absent, Accepted, Added, Admin, Archive, ArchiveError, BoardRow, Caller, Chunks, Claim,
-    Claimed, Completion, Contributors, Counts, Failure, Flag, HandIn, HandInBy, JobRecord, Jobs,
-    Moment, NewWorker, ParkedJob, Point, Reaped, Role, Rows, Series, State, Store, StoreError,
-    WorkerView, Workers,
+    Claimed, Completion, ContributorView, Contributors, Counts, Excluded, Exclusion, Failure, Flag,
+    HandIn, HandInBy, JobRecord, Jobs, Moment, NewWorker, ParkedJob, Point, Reaped, Role, Rows,
+    Series, State, Store, StoreError, WorkerList, WorkerQuery, WorkerView, Workers,
     presence::{Beat, Presence},
 };
 use crate::clock::Timestamp;
@@ -305,6 +305,24 @@ impl Admin for PostgresStore {
     async fn set_banner(&self, text: String) -> Result<(), StoreError> {
         atomically!(self.pool, |tx| admin::set_banner(tx, &text))
     }
+
+    async fn exclusions(&self) -> Result<Vec<Exclusion>, StoreError> {
+        admin::exclusions(&*self.pool.get().await?).await
+    }
+
+    async fn exclude(&self, exclusion: Exclusion) -> Result<u64, StoreError> {
+        let gone = atomically!(self.pool, |tx| admin::exclude(tx, &exclusion))?;
+        gone.iter().for_each(|worker| self.presence.remove(*worker));
+        Ok(gone.len() as u64)
+    }
+
+    async fn readmit(&self, whom: Excluded) -> Result<bool, StoreError> {
+        atomically!(self.pool, |tx| admin::readmit(tx, &whom))
+    }
+
+    async fn address_of(&self, display_name: String) -> Result<Option<IpAddr>, StoreError> {
+        workers::address(&*self.pool.get().await?, &display_name).await
+    }
 }
 
 #[async_trait]
@@ -377,8 +395,8 @@ impl Workers for PostgresStore {
         self.leader.appear(&*self.pool.get().await?, now).await
     }
 
-    async fn workers(&self, limit: u32) -> Result<Vec<WorkerView>, StoreError> {
-        workers::list(&*self.pool.get().await?, &self.presence, limit).await
+    async fn workers(&self, query: WorkerQuery) -> Result<WorkerList, StoreError> {
+        workers::list(&*self.pool.get().await?, &self.presence, &query).await
     }
 
     async fn worker(
@@ -395,6 +413,18 @@ impl Workers for PostgresStore {
 impl Contributors for PostgresStore {
     async fn leaderboard(&self, stage: u8, limit: u32) -> Result<Vec<BoardRow>, StoreError> {
         contributors::leaderboard(&*self.pool.get().await?, stage, limit).await
+    }
+
+    async fn contributor(
+        &self,
+        nickname: String,
+        days: u32,
+    ) -> Result<Option<ContributorView>, StoreError> {
+        contributors::view(&*self.pool.get().await?, &nickname, days).await
+    }
+
+    async fn outcomes(&self) -> Result<OutcomeCounts, StoreError> {
+        contributors::outcomes(&*self.pool.get().await?).await
     }
 }
 

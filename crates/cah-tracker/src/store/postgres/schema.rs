@@ -7,9 +7,10 @@ use crate::store::TABLES;
 
 /// Every migration there has been, in order. A released one is never changed: a new one is
 /// appended, and a store is brought forward when it is opened.
-const MIGRATIONS: &[&str] = &[include_str!(
-    "../../../migrations/postgres/0001_tracker.sql"
-)];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../../migrations/postgres/0001_tracker.sql"),
+    include_str!("../../../migrations/postgres/0002_history_and_exclusions.sql"),
+];
 
 /// The version of a store on which all of them have run.
 const LATEST: i64 = MIGRATIONS.len() as i64;

@@ -1,6 +1,6 @@
 //! The rows of the connected workers.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, net::IpAddr};
 
 use tokio_postgres::Row;
 
@@ -13,7 +13,8 @@ use super::{
 use crate::{
     clock::Timestamp,
     store::{
-        Caller, Moment, NewWorker, Reaped, Role, State, StoreError, WorkerView,
+        Caller, Moment, NewWorker, Reaped, Role, State, StoreError, WorkerList, WorkerQuery,
+        WorkerView,
         presence::{Beat, Known, Presence},
         rules::{self, unsigned},
     },
@@ -32,9 +33,9 @@ pub(super) struct JoinAsk {
 /// Joins while the project has so many stages, for these say which ones are the worker's.
 const JOIN: &str = "
     INSERT INTO workers (token_hash, display_name, nickname, first_stage, last_stage, progress,
-                         first_seen, last_seen, deadline, role)
+                         first_seen, last_seen, deadline, role, address)
     SELECT $1::bytea, $2::text, $3::text, $4::bigint, $5::bigint, $6::text, $7::bigint, $7::bigint,
-           $8::bigint, $9::text
+           $8::bigint, $9::text, $11::text
     WHERE (SELECT count(*) FROM stages) = $10
     ON CONFLICT (display_name) DO NOTHING RETURNING id";
 
@@ -101,6 +102,7 @@ pub(super) async fn join(
                 &moment.until,
                 &worker.role.as_text(),
                 &stages,
+                &worker.address.to_string(),
             ],
         )
         .await?;
@@ -267,17 +269,44 @@ pub(super) async fn store_beats(db: &Connection, beats: &[Beat]) -> Result<Store
 pub(super) async fn list(
     db: &Connection,
     presence: &Presence,
-    limit: u32,
-) -> Result<Vec<WorkerView>, StoreError> {
+    query: &WorkerQuery,
+) -> Result<WorkerList, StoreError> {
+    let text = (!query.text.is_empty()).then(|| rules::like(&storable(&query.text)));
+    let found: i64 = db
+        .query_one(
+            "SELECT count(*) FROM workers w
+             WHERE $1::text IS NULL OR lower(w.display_name) LIKE $1 OR lower(w.nickname) LIKE $1",
+            &[&text],
+        )
+        .await?
+        .get(0);
     let rows = db
         .query(
             "SELECT w.id, w.display_name, w.role, w.nickname, l.number, w.progress,
-                    w.jobs_completed, w.first_seen, w.last_seen
-             FROM workers w LEFT JOIN leases l ON l.worker = w.id ORDER BY w.id LIMIT $1",
-            &[&i64::from(limit)],
+                    w.jobs_completed, w.first_seen, w.last_seen, w.pairs, l.since
+             FROM workers w LEFT JOIN leases l ON l.worker = w.id
+             WHERE $1::text IS NULL OR lower(w.display_name) LIKE $1 OR lower(w.nickname) LIKE $1
+             ORDER BY w.id LIMIT $2 OFFSET $3",
+            &[&text, &i64::from(query.limit), &i64::from(query.skip)],
         )
         .await?;
-    Ok(rows.iter().map(|row| view(row, presence)).collect())
+    Ok(WorkerList {
+        workers: rows.iter().map(|row| view(row, presence)).collect(),
+        found: unsigned(found),
+    })
+}
+
+pub(super) async fn address(
+    db: &Connection,
+    display_name: &str,
+) -> Result<Option<IpAddr>, StoreError> {
+    let row = db
+        .query_opt(
+            "SELECT address FROM workers WHERE display_name = $1",
+            &[&storable(display_name)],
+        )
+        .await?;
+    Ok(row.and_then(|row| row.get::<_, &str>(0).parse().ok()))
 }
 
 pub(super) async fn find(
@@ -289,7 +318,7 @@ pub(super) async fn find(
     let row = db
         .query_opt(
             "SELECT w.id, w.display_name, w.role, w.nickname, l.number, w.progress,
-                    w.jobs_completed, w.first_seen, w.last_seen
+                    w.jobs_completed, w.first_seen, w.last_seen, w.pairs, l.since
              FROM workers w LEFT JOIN leases l ON l.worker = w.id
              WHERE w.display_name = $1 AND w.role = $2",
             &[&storable(display_name), &role.as_text()],
@@ -308,6 +337,8 @@ fn view(row: &Row, presence: &Presence) -> WorkerView {
         jobs_completed: unsigned(row.get(6)),
         first_seen: row.get(7),
         last_seen: row.get(8),
+        pairs: unsigned(row.get(9)),
+        working_since: row.get(10),
     };
     let mut view = stored.clone();
     presence.refresh(row.get(0), &mut view);

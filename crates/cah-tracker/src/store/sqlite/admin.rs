@@ -4,10 +4,11 @@ use rusqlite::{Connection, params};
 
 use super::{
     chunks::{leave_place, place},
-    jobs,
+    contributors::{self, Credit},
+    jobs, workers,
 };
 use crate::store::{
-    State, StoreError,
+    Excluded, Exclusion, State, StoreError,
     rules::{self, signed},
 };
 
@@ -53,30 +54,84 @@ pub(super) fn renew(db: &Connection, number: u64, into: State) -> Result<(), Sto
 /// Takes back what was accepted of a job, from the boards too. Where it was closed, the latest
 /// completion is the one that closed it.
 fn revoke(db: &Connection, number: i64, closed: bool) -> Result<(), StoreError> {
-    let accepted: Vec<[i64; 4]> = db
+    let accepted: Vec<(Credit, Option<String>)> = db
         .prepare_cached(
-            "SELECT stage, attempt, contributor, pairs FROM completions
+            "SELECT stage, contributor, pairs, at, outcomes FROM completions
              WHERE number = ?1 AND revoked = 0 ORDER BY attempt DESC, stage DESC",
         )?
         .query_map([number], |row| {
-            Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?])
+            let credit = Credit {
+                stage: row.get(0)?,
+                contributor: row.get(1)?,
+                closed: false,
+                pairs: row.get(2)?,
+                at: row.get(3)?,
+                by: -1,
+            };
+            Ok((credit, row.get(4)?))
         })?
         .collect::<Result<_, _>>()?;
-    for (i, [stage, attempt, contributor, pairs]) in accepted.into_iter().enumerate() {
-        let closing = i64::from(closed && i == 0);
-        db.prepare_cached(
-            "UPDATE completions SET revoked = 1
-             WHERE number = ?1 AND stage = ?2 AND attempt = ?3",
-        )?
-        .execute([number, stage, attempt])?;
-        db.prepare_cached(
-            "UPDATE boards SET jobs = jobs - 1, closed = closed - ?3, pairs = pairs - ?4
-             WHERE stage = ?1 AND contributor = ?2",
-        )?
-        .execute([stage, contributor, closing, pairs])?;
-        jobs::count(db, "UPDATE totals SET pairs = pairs - ?1", closing * pairs)?;
+    db.prepare_cached("UPDATE completions SET revoked = 1 WHERE number = ?1")?
+        .execute([number])?;
+    for (i, (mut credit, outcomes)) in accepted.into_iter().enumerate() {
+        credit.closed = closed && i == 0;
+        contributors::credit(db, &credit)?;
+        contributors::count_outcomes(db, &rules::outcomes_of(outcomes.as_deref()), -1)?;
+        let pairs = i64::from(credit.closed) * credit.pairs;
+        jobs::count(db, "UPDATE totals SET pairs = pairs - ?1", pairs)?;
     }
     Ok(())
+}
+
+pub(super) fn exclusions(db: &Connection) -> rusqlite::Result<Vec<Exclusion>> {
+    let mut rows = db.prepare_cached(
+        "SELECT kind, whom, reason, at FROM exclusions ORDER BY at DESC, kind, whom",
+    )?;
+    let mut rows = rows.query([])?;
+    let mut exclusions = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (kind, whom): (String, String) = (row.get(0)?, row.get(1)?);
+        // Nothing else is ever stored.
+        if let Some(whom) = Excluded::from_texts(&kind, &whom) {
+            exclusions.push(Exclusion {
+                whom,
+                reason: row.get(2)?,
+                at: row.get(3)?,
+            });
+        }
+    }
+    Ok(exclusions)
+}
+
+/// Keeps somebody out, and returns the workers that went.
+pub(super) fn exclude(db: &Connection, exclusion: &Exclusion) -> Result<Vec<i64>, StoreError> {
+    let (kind, whom) = exclusion.whom.as_texts();
+    db.prepare_cached(
+        "INSERT INTO exclusions (kind, whom, reason, at) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT DO UPDATE SET reason = excluded.reason, at = excluded.at",
+    )?
+    .execute(params![kind, whom, exclusion.reason, exclusion.at])?;
+    let mut connected = db.prepare_cached("SELECT id, nickname, address FROM workers")?;
+    let mut connected = connected.query([])?;
+    let mut meant = Vec::new();
+    while let Some(row) = connected.next()? {
+        let (nickname, address): (String, String) = (row.get(1)?, row.get(2)?);
+        if exclusion.whom.means(&nickname, address.parse().ok()) {
+            meant.push(row.get(0)?);
+        }
+    }
+    for worker in &meant {
+        workers::remove(db, *worker)?;
+    }
+    Ok(meant)
+}
+
+pub(super) fn readmit(db: &Connection, whom: &Excluded) -> Result<bool, StoreError> {
+    let (kind, whom) = whom.as_texts();
+    let gone = db
+        .prepare_cached("DELETE FROM exclusions WHERE kind = ?1 AND whom = ?2")?
+        .execute([kind, &whom])?;
+    Ok(gone > 0)
 }
 
 pub(super) fn banner(db: &Connection) -> rusqlite::Result<String> {

@@ -3,7 +3,10 @@
 use rand::random_range;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{contributors, jobs, parking};
+use super::{
+    contributors::{self, Credit},
+    jobs, parking,
+};
 use crate::{
     clock::Timestamp,
     store::{
@@ -203,8 +206,10 @@ pub(super) fn complete(
         closes,
     };
     record(db, &standing.nickname, done, completion, now)?;
-    db.prepare_cached("UPDATE workers SET jobs_completed = jobs_completed + 1 WHERE id = ?1")?
-        .execute([worker])?;
+    db.prepare_cached(
+        "UPDATE workers SET jobs_completed = jobs_completed + 1, pairs = pairs + ?2 WHERE id = ?1",
+    )?
+    .execute([worker, signed(completion.pairs)])?;
     Ok(Accepted::Counted)
 }
 
@@ -372,8 +377,8 @@ pub(super) fn record(
     let pairs = signed(completion.pairs);
     db.prepare_cached(
         "INSERT INTO completions (number, stage, attempt, contributor, pairs, output, output_key,
-                                  at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                                  at, outcomes)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?
     .execute(params![
         done.number,
@@ -383,10 +388,20 @@ pub(super) fn record(
         pairs,
         completion.output,
         completion.output.as_deref().map(keys::of_text),
-        now
+        now,
+        rules::outcomes_text(&completion.outcomes)?
     ])?;
     if done.closes {
         jobs::count(db, "UPDATE totals SET pairs = pairs + ?1", pairs)?;
     }
-    contributors::credit(db, done.stage, contributor, done.closes, pairs)
+    contributors::count_outcomes(db, &completion.outcomes, 1)?;
+    let credit = Credit {
+        stage: done.stage,
+        contributor,
+        closed: done.closes,
+        pairs,
+        at: now,
+        by: 1,
+    };
+    contributors::credit(db, &credit)
 }

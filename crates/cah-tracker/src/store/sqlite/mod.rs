@@ -17,18 +17,18 @@ mod series;
 mod workers;
 mod writer;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{net::IpAddr, path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use cah_protocol::Shard;
+use cah_protocol::{OutcomeCounts, Shard};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, watch};
 
 use super::{
     Absent, Accepted, Added, Admin, Archive, ArchiveError, BoardRow, Caller, Chunks, Claim,
-    Claimed, Completion, Contributors, Counts, Failure, Flag, HandIn, HandInBy, JobRecord, Jobs,
-    Moment, NewWorker, ParkedJob, Point, Reaped, Role, Rows, Series, State, Store, StoreError,
-    WorkerView, Workers,
+    Claimed, Completion, ContributorView, Contributors, Counts, Excluded, Exclusion, Failure, Flag,
+    HandIn, HandInBy, JobRecord, Jobs, Moment, NewWorker, ParkedJob, Point, Reaped, Role, Rows,
+    Series, State, Store, StoreError, WorkerList, WorkerQuery, WorkerView, Workers,
     presence::{Known, Presence},
     rules,
 };
@@ -300,6 +300,29 @@ impl Admin for SqliteStore {
     async fn set_banner(&self, text: String) -> Result<(), StoreError> {
         self.write(move |db| admin::set_banner(db, &text)).await
     }
+
+    async fn exclusions(&self) -> Result<Vec<Exclusion>, StoreError> {
+        self.readers.call(admin::exclusions).await
+    }
+
+    async fn exclude(&self, exclusion: Exclusion) -> Result<u64, StoreError> {
+        let presence = Arc::clone(&self.presence);
+        let gone = self.writer.call(
+            move |db| admin::exclude(db, &exclusion),
+            move |gone| gone.iter().for_each(|worker| presence.remove(*worker)),
+        );
+        Ok(gone.await?.len() as u64)
+    }
+
+    async fn readmit(&self, whom: Excluded) -> Result<bool, StoreError> {
+        self.write(move |db| admin::readmit(db, &whom)).await
+    }
+
+    async fn address_of(&self, display_name: String) -> Result<Option<IpAddr>, StoreError> {
+        self.readers
+            .call(move |db| workers::address(db, &display_name))
+            .await
+    }
 }
 
 #[async_trait]
@@ -391,10 +414,10 @@ impl Workers for SqliteStore {
         stored
     }
 
-    async fn workers(&self, limit: u32) -> Result<Vec<WorkerView>, StoreError> {
+    async fn workers(&self, query: WorkerQuery) -> Result<WorkerList, StoreError> {
         let presence = Arc::clone(&self.presence);
         self.readers
-            .call(move |db| workers::list(db, &presence, limit))
+            .call(move |db| workers::list(db, &presence, &query))
             .await
     }
 
@@ -416,6 +439,20 @@ impl Contributors for SqliteStore {
         self.readers
             .call(move |db| contributors::leaderboard(db, stage, limit))
             .await
+    }
+
+    async fn contributor(
+        &self,
+        nickname: String,
+        days: u32,
+    ) -> Result<Option<ContributorView>, StoreError> {
+        self.readers
+            .call(move |db| contributors::view(db, &nickname, days))
+            .await
+    }
+
+    async fn outcomes(&self) -> Result<OutcomeCounts, StoreError> {
+        self.readers.call(contributors::outcomes).await
     }
 }
 

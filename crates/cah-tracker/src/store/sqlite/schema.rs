@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, functions::FunctionFlags};
 
 /// `CAHT`: says in the file's header whose it is.
 const APPLICATION_ID: i64 = 0x4341_4854;
@@ -16,6 +16,7 @@ const APPLICATION_ID: i64 = 0x4341_4854;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0001_jobs_and_workers.sql"),
     include_str!("../../../migrations/sqlite/0002_stages_and_operation.sql"),
+    include_str!("../../../migrations/sqlite/0003_history_and_exclusions.sql"),
 ];
 
 /// The version of a store on which all of them have run.
@@ -82,6 +83,11 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags)?;
     db.execute_batch("PRAGMA query_only = ON; PRAGMA busy_timeout = 5000;")?;
+    // SQLite's own knows the letters of English only.
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    db.create_scalar_function("lower_case", 1, flags, |context| {
+        Ok(context.get_raw(0).as_str()?.to_lowercase())
+    })?;
     Ok(db)
 }
 

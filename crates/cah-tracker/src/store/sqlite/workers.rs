@@ -1,12 +1,14 @@
 //! The rows of the connected workers.
 
+use std::net::IpAddr;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::leases;
 use crate::{
     clock::Timestamp,
     store::{
-        Moment, NewWorker, Reaped, Role, StoreError, WorkerView,
+        Moment, NewWorker, Reaped, Role, StoreError, WorkerList, WorkerQuery, WorkerView,
         presence::{Beat, Known, Presence},
         rules::{self, unsigned},
     },
@@ -52,8 +54,8 @@ pub(super) fn insert(
         .ok_or_else(rules::no_such_stage)?;
     db.prepare_cached(
         "INSERT INTO workers (token_hash, display_name, nickname, first_stage, last_stage,
-                              progress, first_seen, last_seen, deadline, role)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9)",
+                              progress, first_seen, last_seen, deadline, role, address)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10)",
     )?
     .execute(params![
         worker.token.as_bytes(),
@@ -64,7 +66,8 @@ pub(super) fn insert(
         worker.progress,
         moment.now,
         moment.until,
-        worker.role.as_text()
+        worker.role.as_text(),
+        worker.address.to_string()
     ])?;
     Ok(db.last_insert_rowid())
 }
@@ -121,17 +124,42 @@ pub(super) fn store_beats(db: &Connection, beats: &[Beat]) -> Result<(), StoreEr
 }
 
 const VIEW: &str = "SELECT w.id, w.display_name, w.role, w.nickname, l.number, w.progress,
-            w.jobs_completed, w.first_seen, w.last_seen
+            w.jobs_completed, w.first_seen, w.last_seen, w.pairs, l.since
      FROM workers w LEFT JOIN leases l ON l.worker = w.id";
+
+/// Those with a text in one of their names; `?1` is NULL where all are asked for.
+const NAMED: &str = "(?1 IS NULL OR lower_case(w.display_name) LIKE ?1 ESCAPE '\\'
+                      OR lower_case(w.nickname) LIKE ?1 ESCAPE '\\')";
 
 pub(super) fn list(
     db: &Connection,
     presence: &Presence,
-    limit: u32,
-) -> rusqlite::Result<Vec<WorkerView>> {
-    db.prepare_cached(&format!("{VIEW} ORDER BY w.id LIMIT ?1"))?
-        .query_map([limit], |row| view(row, presence))?
-        .collect()
+    query: &WorkerQuery,
+) -> rusqlite::Result<WorkerList> {
+    let text = (!query.text.is_empty()).then(|| rules::like(&query.text));
+    let found: i64 = db
+        .prepare_cached(&format!("SELECT count(*) FROM workers w WHERE {NAMED}"))?
+        .query_row([&text], |row| row.get(0))?;
+    let workers = db
+        .prepare_cached(&format!(
+            "{VIEW} WHERE {NAMED} ORDER BY w.id LIMIT ?2 OFFSET ?3"
+        ))?
+        .query_map(params![text, query.limit, query.skip], |row| {
+            view(row, presence)
+        })?
+        .collect::<Result<_, _>>()?;
+    Ok(WorkerList {
+        workers,
+        found: unsigned(found),
+    })
+}
+
+pub(super) fn address(db: &Connection, display_name: &str) -> rusqlite::Result<Option<IpAddr>> {
+    let address: Option<String> = db
+        .prepare_cached("SELECT address FROM workers WHERE display_name = ?1")?
+        .query_row([display_name], |row| row.get(0))
+        .optional()?;
+    Ok(address.and_then(|address| address.parse().ok()))
 }
 
 pub(super) fn find(
@@ -155,6 +183,8 @@ fn view(row: &Row<'_>, presence: &Presence) -> rusqlite::Result<WorkerView> {
         jobs_completed: unsigned(row.get(6)?),
         first_seen: row.get(7)?,
         last_seen: row.get(8)?,
+        pairs: unsigned(row.get(9)?),
+        working_since: row.get(10)?,
     };
     presence.refresh(row.get(0)?, &mut view);
     Ok(view)

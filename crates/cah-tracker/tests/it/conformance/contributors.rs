@@ -1,7 +1,7 @@
 //! Leaderboards and the series.
 
-use cah_protocol::WorkerType;
-use cah_tracker::store::{BoardRow, Point, Store};
+use cah_protocol::{OutcomeCounts, WorkerType};
+use cah_tracker::store::{BoardRow, Completion, Day, HandIn, HandInBy, Point, Standing, Store};
 
 use super::{NOW, at, claim, hand_over, hybrid, join, pairs};
 
@@ -63,4 +63,85 @@ pub(super) async fn points_come_back_oldest_first(store: &dyn Store) {
     let now = point(NOW + 901, 1, 4);
     assert_eq!(store.points(9).await.unwrap(), [a, b, now]);
     assert_eq!(store.points(2).await.unwrap(), [b, now]);
+}
+
+pub(super) async fn a_contributor_has_a_history(store: &dyn Store) {
+    const DAY: i64 = 86_400;
+    assert_eq!(store.contributor("a".into(), 9).await.unwrap(), None);
+    let (a, b) = (hybrid(store, "a").await, hybrid(store, "b").await);
+    for (worker, pairs_found, now) in [(a, 5, NOW), (a, 7, NOW + 1), (b, 9, NOW)] {
+        claim(store, worker).await.unwrap();
+        store
+            .complete(worker, pairs(pairs_found), at(now))
+            .await
+            .unwrap();
+    }
+    let day = |begin, jobs, pairs| Day {
+        begin,
+        stage: 1,
+        jobs,
+        pairs,
+    };
+    let today = NOW - NOW.rem_euclid(DAY);
+    let view = store.contributor("a".into(), 9).await.unwrap().unwrap();
+    let standing = Standing {
+        stage: 1,
+        rank: 1,
+        jobs: 2,
+        pairs: 12,
+    };
+    assert_eq!(view.boards, [standing]);
+    assert_eq!(view.days, [day(today, 2, 12)]);
+    let other = store.contributor("b".into(), 9).await.unwrap().unwrap();
+    assert_eq!(other.boards[0].rank, 2);
+    // A day later, and one job that counts no longer.
+    let later = NOW + DAY;
+    store.grant_grace(NOW, later + 1).await.unwrap();
+    claim(store, b).await.unwrap();
+    store.complete(b, pairs(1), at(later)).await.unwrap();
+    store.reset(1).await.unwrap();
+    let view = store.contributor("a".into(), 9).await.unwrap().unwrap();
+    assert_eq!(view.days, [day(today, 1, 7)]);
+    let other = store.contributor("b".into(), 1).await.unwrap().unwrap();
+    assert_eq!(other.days, [day(today + DAY, 1, 1)]);
+}
+
+pub(super) async fn candidates_end_in_outcomes(store: &dyn Store) {
+    let worker = hybrid(store, "a").await;
+    let counts = |kept, timed_out| {
+        let mut counts = OutcomeCounts::default();
+        counts.add_named("kept", kept);
+        counts.add_named("timed_out", timed_out);
+        counts.add_named("no such outcome", 7);
+        counts
+    };
+    assert_eq!(store.outcomes().await.unwrap(), counts(0, 0));
+    for (kept, timed_out) in [(5, 1), (2, 0)] {
+        claim(store, worker).await.unwrap();
+        let made = Completion {
+            outcomes: counts(kept, timed_out),
+            ..pairs(kept)
+        };
+        // Repeated, it counts once.
+        for _ in 0..2 {
+            store.complete(worker, made.clone(), at(NOW)).await.unwrap();
+        }
+    }
+    assert_eq!(store.outcomes().await.unwrap(), counts(7, 1));
+    assert_eq!(super::listed(store, 1).await[0].pairs, 7);
+    store.reset(1).await.unwrap();
+    assert_eq!(store.outcomes().await.unwrap(), counts(2, 0));
+    let result = HandIn {
+        number: 1,
+        completion: Completion {
+            outcomes: counts(1, 1),
+            ..pairs(1)
+        },
+    };
+    let by = HandInBy {
+        nickname: "eve".into(),
+        operator: true,
+    };
+    store.hand_in(vec![result], by, NOW).await.unwrap();
+    assert_eq!(store.outcomes().await.unwrap(), counts(3, 1));
 }

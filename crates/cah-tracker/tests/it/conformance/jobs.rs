@@ -3,7 +3,9 @@
 use cah_protocol::WorkerType;
 use cah_tracker::store::{Accepted, Added, Completion, Failure, Store, StoreError};
 
-use super::{CLAIM, FLAG, IDLE, MAX_FAILURES, NOW, at, claim, hand_over, hybrid, join, pairs};
+use super::{
+    CLAIM, FLAG, IDLE, MAX_FAILURES, NOW, at, claim, hand_over, hybrid, join, listed, pairs,
+};
 
 pub(super) async fn claims_come_oldest_first(store: &dyn Store) {
     let names = ["a", "b", "c", "d"];
@@ -298,14 +300,11 @@ pub(super) async fn chunks_are_added_once_and_numbered_on(store: &dyn Store) {
 pub(super) async fn a_worker_without_a_job_has_received_none(store: &dyn Store) {
     let gpu = join(store, "g", WorkerType::Gpu).await;
     assert!(claim(store, gpu).await.is_err());
-    let view = store.workers(1).await.unwrap().remove(0);
+    let view = listed(store, 1).await.remove(0);
     assert_eq!(view.progress, "Connected");
     let worker = hybrid(store, "h").await;
     claim(store, worker).await.unwrap();
-    assert_eq!(
-        store.workers(2).await.unwrap()[1].progress,
-        "Received a job"
-    );
+    assert_eq!(listed(store, 2).await[1].progress, "Received a job");
 }
 
 pub(super) async fn counters_follow_every_change(store: &dyn Store) {

@@ -7,11 +7,13 @@ mod operation;
 mod stages;
 mod workers;
 
+use crate::app::LOCAL;
 use cah_protocol::WorkerType;
 use cah_tracker::{
     TokenHash,
     store::{
-        Caller, Claim, Claimed, Completion, Flag, Moment, NewWorker, Order, Role, Store, StoreError,
+        Caller, Claim, Claimed, Completion, Flag, Moment, NewWorker, Order, Role, Store,
+        StoreError, WorkerQuery, WorkerView,
     },
 };
 
@@ -58,12 +60,22 @@ async fn join(store: &dyn Store, name: &str, role: impl Into<Role>) -> Caller {
 
 fn newcomer(caller: Caller, name: &str) -> NewWorker {
     NewWorker {
+        address: LOCAL,
         token: caller.token,
         role: caller.role.unwrap(),
         display_name: name.into(),
         nickname: name.into(),
         progress: "Connected".into(),
     }
+}
+
+/// The first `limit` workers.
+async fn listed(store: &dyn Store, limit: u32) -> Vec<WorkerView> {
+    let query = WorkerQuery {
+        limit,
+        ..WorkerQuery::default()
+    };
+    store.workers(query).await.unwrap().workers
 }
 
 async fn hybrid(store: &dyn Store, name: &str) -> Caller {
@@ -173,12 +185,16 @@ macro_rules! all_cases {
                 a_token_counts_for_its_own_kind_only,
                 workers_are_listed_as_they_were_heard_last,
                 grace_moves_every_deadline,
+                workers_are_searched_and_paged,
+                who_is_kept_out_is_gone,
                 a_closed_store_refuses,
             ]
             contributors: [
                 the_leaderboard_ranks_by_jobs_then_pairs,
                 each_stage_has_its_own_board,
                 points_come_back_oldest_first,
+                a_contributor_has_a_history,
+                candidates_end_in_outcomes,
             ]
         }
     };

@@ -1,10 +1,10 @@
 //! The connected workers and their deadlines.
 
 use cah_protocol::WorkerType;
-use cah_tracker::store::{Reaped, Store, StoreError};
+use cah_tracker::store::{Excluded, Exclusion, NewWorker, Reaped, Store, StoreError, WorkerQuery};
 
 use super::{
-    CLAIM, FLAG, IDLE, MAX_FAILURES, NOW, at, caller, claim, hybrid, join, newcomer, pairs,
+    CLAIM, FLAG, IDLE, MAX_FAILURES, NOW, at, caller, claim, hybrid, join, listed, newcomer, pairs,
 };
 
 fn is_unknown<T>(answer: &Result<T, StoreError>) -> bool {
@@ -110,7 +110,7 @@ pub(super) async fn workers_are_listed_as_they_were_heard_last(store: &dyn Store
     let progress = Some("1 / 2".to_owned());
     store.beat(worker, progress, at(NOW + 9)).await.unwrap();
 
-    let listed = store.workers(2).await.unwrap();
+    let listed = listed(store, 2).await;
     let names: Vec<_> = listed.iter().map(|w| w.display_name.as_str()).collect();
     assert_eq!(names, ["a", "b"]);
     let role = WorkerType::Hybrid.into();
@@ -160,4 +160,66 @@ pub(super) async fn a_closed_store_refuses(store: &dyn Store) {
         store.beat(worker, None, at(NOW)).await.unwrap_err()
     ));
     assert!(is_down(store.counts().await.unwrap_err()));
+}
+
+pub(super) async fn workers_are_searched_and_paged(store: &dyn Store) {
+    for name in ["Ä-1", "b_2", "b%3", "c-4"] {
+        hybrid(store, name).await;
+    }
+    let search = async |text: &str, skip, limit| {
+        let query = WorkerQuery {
+            text: text.into(),
+            skip,
+            limit,
+        };
+        let list = store.workers(query).await.unwrap();
+        let names = list.workers.into_iter().map(|worker| worker.display_name);
+        (names.collect::<Vec<_>>().join(" "), list.found)
+    };
+    assert_eq!(search("", 0, 9).await, ("Ä-1 b_2 b%3 c-4".into(), 4));
+    assert_eq!(search("", 1, 2).await, ("b_2 b%3".into(), 4));
+    assert_eq!(search("", 9, 2).await, (String::new(), 4));
+    assert_eq!(search("B", 0, 9).await, ("b_2 b%3".into(), 2));
+    // What means something to a database is text here.
+    assert_eq!(search("_", 0, 9).await, ("b_2".into(), 1));
+    assert_eq!(search("%", 0, 9).await, ("b%3".into(), 1));
+    assert_eq!(search("\\", 0, 9).await, (String::new(), 0));
+    assert_eq!(search("' OR 1=1 --", 0, 9).await, (String::new(), 0));
+}
+
+pub(super) async fn who_is_kept_out_is_gone(store: &dyn Store) {
+    let ada = hybrid(store, "Ada").await;
+    let other = caller("there", WorkerType::Hybrid);
+    let there = NewWorker {
+        address: "192.0.2.7".parse().unwrap(),
+        ..newcomer(other, "there")
+    };
+    store.register(there, at(NOW)).await.unwrap();
+    claim(store, ada).await.unwrap();
+    let exclusion = |whom: Excluded| Exclusion {
+        whom,
+        reason: "<spam> 'x'".into(),
+        at: NOW,
+    };
+    let nickname = Excluded::Nickname("aDa".into());
+    let gone = store.exclude(exclusion(nickname.clone())).await.unwrap();
+    assert_eq!(gone, 1);
+    let silent = store.beat(ada, None, at(NOW)).await;
+    assert!(matches!(silent, Err(StoreError::UnknownWorker)));
+    assert_eq!(store.counts().await.unwrap().open_at(0), 4);
+    let address = store.address_of("there".into()).await.unwrap();
+    assert_eq!(address, Some("192.0.2.7".parse().unwrap()));
+    assert_eq!(store.address_of("nobody".into()).await.unwrap(), None);
+    let network = Excluded::Network("192.0.2.0/24".parse().unwrap());
+    let gone = store.exclude(exclusion(network.clone())).await.unwrap();
+    assert_eq!(gone, 1);
+    // Again, with nobody there.
+    assert_eq!(store.exclude(exclusion(network.clone())).await.unwrap(), 0);
+    let kept_out = store.exclusions().await.unwrap();
+    let lower = Excluded::Nickname("ada".into());
+    assert_eq!(kept_out, [exclusion(network.clone()), exclusion(lower)]);
+    assert!(store.readmit(network.clone()).await.unwrap());
+    assert!(!store.readmit(network).await.unwrap());
+    assert!(store.readmit(nickname).await.unwrap());
+    assert_eq!(store.exclusions().await.unwrap(), []);
 }

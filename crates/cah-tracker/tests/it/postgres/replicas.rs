@@ -13,6 +13,7 @@ use cah_tracker::{
 use futures::future::join_all;
 
 use super::cluster::Database;
+use crate::app::LOCAL;
 use crate::recount;
 
 pub(super) const NOW: i64 = 1_000_000;
@@ -40,6 +41,7 @@ pub(super) fn caller(name: &str) -> Caller {
 pub(super) async fn join(store: &dyn Store, name: &str) -> Caller {
     let caller = caller(name);
     let worker = NewWorker {
+        address: LOCAL,
         token: caller.token,
         role: WorkerType::Hybrid.into(),
         display_name: name.into(),
@@ -227,7 +229,14 @@ async fn what_another_tracker_heard_counts() {
     b.flush(NOW + 50).await.unwrap();
     // This one has not heard from it for a whole idle time, and stores that without harm.
     assert_eq!(a.reap(NOW + IDLE + 20, 9).await.unwrap().workers, 0);
-    let seen = a.workers(1).await.unwrap();
+    let seen = a
+        .workers(store::WorkerQuery {
+            limit: 1,
+            ..store::WorkerQuery::default()
+        })
+        .await
+        .unwrap()
+        .workers;
     assert_eq!(
         (seen[0].last_seen, seen[0].progress.as_str()),
         (NOW + 50, "7 / 9")

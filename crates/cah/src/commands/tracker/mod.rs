@@ -1,5 +1,6 @@
 //! `cah tracker`: serve it, fill it, look after it.
 
+mod bans;
 mod import;
 mod operate;
 mod output;
@@ -35,6 +36,9 @@ enum Command {
     ResetJob(operate::ResetArgs),
     BanJob(operate::BanArgs),
     Banner(operate::BannerArgs),
+    Ban(bans::BanArgs),
+    Unban(bans::UnbanArgs),
+    Bans(bans::BansArgs),
     Export(operate::ExportArgs),
     Backup(operate::BackupArgs),
     Restore(operate::RestoreArgs),
@@ -52,6 +56,9 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         Command::ResetJob(args) => operate::reset(args).await,
         Command::BanJob(args) => operate::ban(args).await,
         Command::Banner(args) => operate::banner(args).await,
+        Command::Ban(args) => bans::ban(args).await,
+        Command::Unban(args) => bans::unban(args).await,
+        Command::Bans(args) => bans::bans(args).await,
         Command::Export(args) => operate::export(args).await,
         Command::Backup(args) => operate::backup(args).await,
         Command::Restore(args) => operate::restore(args).await,

@@ -1,44 +1,42 @@
-//! The pages of single workers, and the one that tells how to become one.
+//! One connected worker: what it is doing, and how well.
 
 use askama::Template;
 use axum::{
     Router,
     extract::{Path, State, rejection::PathRejection},
-    http::HeaderMap,
     response::Response,
     routing::get,
 };
 use cah_protocol::WorkerType;
 
 use super::{
-    App,
-    crawlingathome::own_url,
-    dashboard::{Frame, page},
-    error::ApiError,
+    super::{App, error::ApiError},
+    Frame, ago, contributor_page, page,
 };
 use crate::{
-    store::{Counts, Kind, Role, StageCounts, WorkerView},
-    text::{duration, grouped},
+    store::{Role, StageCounts, WorkerView},
+    text::{compact, duration, grouped},
 };
 
 pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/worker/{type}/{display_name}", get(worker))
-        .route("/install", get(install))
+    Router::new().route("/worker/{type}/{display_name}", get(worker))
 }
 
 /// A worker's address: what it was taken in as, and its name.
-pub(super) type WorkerPath = Result<Path<(String, String)>, PathRejection>;
+pub(in crate::routes) type WorkerPath = Result<Path<(String, String)>, PathRejection>;
 
 /// A worker and what pages call it: its type, or the name of its stage.
-pub(super) struct NamedWorker {
-    pub(super) kind: String,
-    pub(super) worker: WorkerView,
+pub(in crate::routes) struct NamedWorker {
+    pub(in crate::routes) kind: String,
+    pub(in crate::routes) worker: WorkerView,
 }
 
 /// Finds the worker that an address means. A name of a stage counts in any case, as clients write
 /// it in lower case; so does a type.
-pub(super) async fn find_worker(app: &App, path: WorkerPath) -> Result<NamedWorker, ApiError> {
+pub(in crate::routes) async fn find_worker(
+    app: &App,
+    path: WorkerPath,
+) -> Result<NamedWorker, ApiError> {
     let Path((kind, display_name)) =
         path.map_err(|_| ApiError::BadRequest("The address is not UTF-8.".into()))?;
     let stages = app.service.counts().await?.stages;
@@ -75,7 +73,7 @@ fn roles(name: &str, stages: &[StageCounts]) -> Result<Vec<Role>, ApiError> {
 }
 
 /// What pages call a worker of that role.
-pub(super) fn role_name(role: Role, stages: &[StageCounts]) -> String {
+pub(in crate::routes) fn role_name(role: Role, stages: &[StageCounts]) -> String {
     match role {
         Role::Crawler(worker_type) => worker_type.to_string(),
         Role::Stage(stage) => stages
@@ -91,11 +89,28 @@ struct WorkerPage {
     name: String,
     kind: String,
     nickname: String,
+    contributor: String,
+    /// Empty where it has none.
     job: String,
+    job_page: String,
+    working: String,
     progress: String,
     jobs_completed: String,
+    speed: String,
+    /// A job; empty where its jobs give none.
+    pairs: String,
+    pairs_of_a_job: String,
     joined: String,
     seen: String,
+}
+
+/// The shortest time over which a speed means something, in seconds.
+const SHORTEST: i64 = 60;
+
+/// Jobs an hour since it joined.
+pub(super) fn speed(worker: &WorkerView, now: i64) -> String {
+    let hours = (now - worker.first_seen).max(SHORTEST) as f64 / 3_600.0;
+    compact(worker.jobs_completed as f64 / hours)
 }
 
 async fn worker(State(app): State<App>, path: WorkerPath) -> Result<Response, ApiError> {
@@ -103,34 +118,26 @@ async fn worker(State(app): State<App>, path: WorkerPath) -> Result<Response, Ap
     let now = app.service.now();
     page(&WorkerPage {
         frame: Frame::of(&app).await?,
+        speed: speed(&worker, now),
         name: worker.display_name,
         kind,
+        contributor: contributor_page(&worker.nickname),
+        pairs: match worker.pairs {
+            0 => String::new(),
+            pairs => grouped(pairs),
+        },
+        pairs_of_a_job: compact(worker.pairs as f64 / worker.jobs_completed.max(1) as f64),
         nickname: worker.nickname,
-        job: worker.number.map_or("none".into(), grouped),
+        job: worker.number.map_or(String::new(), grouped),
+        job_page: worker
+            .number
+            .map_or(String::new(), |number| format!("/job/{number}")),
+        working: worker
+            .working_since
+            .map_or(String::new(), |since| duration(now - since)),
         progress: worker.progress,
         jobs_completed: grouped(worker.jobs_completed),
-        joined: format!("{} ago", duration(now - worker.first_seen)),
-        seen: format!("{} ago", duration(now - worker.last_seen)),
-    })
-}
-
-#[derive(Template)]
-#[template(path = "install.html")]
-struct Install {
-    frame: Frame,
-    url: String,
-    /// Whether volunteers run `cah worker` here, or a script of their own.
-    of_shards: bool,
-    stages: Vec<(char, String)>,
-}
-
-async fn install(State(app): State<App>, headers: HeaderMap) -> Result<Response, ApiError> {
-    let Counts { kind, stages, .. } = app.service.counts().await?;
-    let names = stages.into_iter().map(|stage| stage.name);
-    page(&Install {
-        frame: Frame::of(&app).await?,
-        url: own_url(&app, &headers),
-        of_shards: kind != Some(Kind::Data),
-        stages: ('a'..).zip(names).collect(),
+        joined: ago(worker.first_seen, now),
+        seen: ago(worker.last_seen, now),
     })
 }

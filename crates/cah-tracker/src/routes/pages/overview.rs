@@ -1,24 +1,21 @@
-//! The pages for people.
+//! The first page: how far the project is.
 
 use askama::Template;
-use axum::{
-    Router,
-    extract::State,
-    http::header,
-    response::{IntoResponse, Response},
-    routing::get,
-};
-use cah_protocol::stage_letter;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use axum::{Router, extract::State, response::Response, routing::get};
+use cah_protocol::{OutcomeCounts, Phase};
 
-use super::{App, assets, error::ApiError, pages::role_name};
+use super::{
+    super::{App, error::ApiError},
+    Frame, Noun, WorkerRow, html,
+    leaderboard::{Board, boards},
+};
 use crate::{
     chart::Chart,
     clock::Timestamp,
     operation::{self, ParkedJob},
     service::Progress,
-    store::{BoardRow, Counts, Kind, Point, StageCounts, WorkerView},
-    text::{compact, duration, grouped, percent},
+    store::{Counts, Kind, Point, WorkerQuery},
+    text::{compact, grouped, percent},
 };
 
 /// Workers on the first page.
@@ -27,9 +24,8 @@ const WORKERS: u32 = 100;
 /// Parked shards on the first page.
 const PARKED: u32 = 20;
 
-/// Lines of a leaderboard on the first page, and on its own.
+/// Lines of a leaderboard on the first page.
 const BOARD: u32 = 10;
-const WHOLE_BOARD: u32 = 1_000;
 
 /// Points of a chart: a day of quarters of an hour.
 const POINTS: u32 = 97;
@@ -41,27 +37,7 @@ const RATE_WINDOW: Timestamp = 3_600;
 const SHORTEST_RATE: Timestamp = 10;
 
 pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/", get(index))
-        .route("/leaderboard", get(leaderboard))
-}
-
-/// What every page has.
-pub(super) struct Frame {
-    pub(super) project: String,
-    pub(super) assets: &'static str,
-    /// What the operator tells everybody; empty where nothing.
-    pub(super) banner: String,
-}
-
-impl Frame {
-    pub(super) async fn of(app: &App) -> Result<Self, ApiError> {
-        Ok(Self {
-            project: app.service.config().project.clone(),
-            assets: assets::VERSION.as_str(),
-            banner: app.service.store().banner().await?,
-        })
-    }
+    Router::new().route("/", get(index))
 }
 
 #[derive(Template)]
@@ -75,6 +51,7 @@ struct Index {
     charts: Vec<NamedChart>,
     workers: Vec<WorkerRow>,
     more_workers: String,
+    outcomes: Vec<OutcomeRow>,
     boards: Vec<Board>,
     parked: Vec<Parked>,
     more_parked: String,
@@ -121,6 +98,7 @@ fn some(number: u64) -> String {
 
 struct Parked {
     number: String,
+    page: String,
     about: String,
     failures: String,
     messages: Vec<String>,
@@ -130,6 +108,7 @@ impl From<ParkedJob> for Parked {
     fn from(job: ParkedJob) -> Self {
         Self {
             number: grouped(job.number),
+            page: format!("/job/{}", job.number),
             about: job.about,
             failures: grouped(job.failures.into()),
             messages: job.messages,
@@ -149,78 +128,12 @@ struct NamedChart {
     chart: Option<Chart>,
 }
 
-struct WorkerRow {
-    name: String,
-    kind: String,
-    page: String,
-    nickname: String,
-    shard: String,
-    progress: String,
-    jobs: String,
-    seen: String,
-}
-
-impl WorkerRow {
-    fn new(worker: WorkerView, stages: &[StageCounts], now: Timestamp) -> Self {
-        let kind = role_name(worker.role, stages);
-        Self {
-            page: format!(
-                "/worker/{}/{}",
-                utf8_percent_encode(&kind.to_lowercase(), NON_ALPHANUMERIC),
-                worker.display_name
-            ),
-            kind,
-            shard: worker.number.map_or("–".into(), grouped),
-            jobs: grouped(worker.jobs_completed),
-            seen: format!("{} ago", duration(now - worker.last_seen)),
-            name: worker.display_name,
-            nickname: worker.nickname,
-            progress: worker.progress,
-        }
-    }
-}
-
-struct Board {
-    name: String,
-    id: String,
-    /// What is counted: shards, or jobs of another kind.
-    noun: &'static str,
-    /// CPU workers find no pairs.
-    has_pairs: bool,
-    rows: Vec<Ranked>,
-}
-
-struct Ranked {
-    rank: usize,
-    nickname: String,
-    jobs: String,
-    pairs: String,
-}
-
-impl Board {
-    fn new(name: &str, id: &str, noun: &'static str, has_pairs: bool, rows: Vec<BoardRow>) -> Self {
-        let ranked = |(i, row): (usize, BoardRow)| Ranked {
-            rank: i + 1,
-            nickname: row.nickname,
-            jobs: grouped(row.jobs),
-            pairs: grouped(row.pairs),
-        };
-        Self {
-            name: name.to_owned(),
-            id: id.to_owned(),
-            noun,
-            has_pairs,
-            rows: rows.into_iter().enumerate().map(ranked).collect(),
-        }
-    }
-}
-
 async fn index(State(app): State<App>) -> Result<Response, ApiError> {
-    Ok(html(render_index(&app).await?))
+    Ok(html(render(&app).await?))
 }
 
 /// The first page as it is now.
-pub(super) async fn render_index(app: &App) -> Result<String, ApiError> {
+pub(in crate::routes) async fn render(app: &App) -> Result<String, ApiError> {
     let (service, store) = (&app.service, app.service.store());
     let (
         frame,
@@ -231,16 +144,19 @@ pub(super) async fn render_index(app: &App) -> Result<String, ApiError> {
         },
         workers,
         parked,
+        outcomes,
     ) = tokio::try_join!(
         Frame::of(app),
         async { Ok(service.project_progress(POINTS).await?) },
-        async { Ok(store.workers(WORKERS).await?) },
+        async { Ok(store.workers(first_workers()).await?) },
         async { Ok(operation::parked(store, 0, PARKED).await?) },
+        async { Ok(store.outcomes().await?) },
     )?;
     let noun = Noun::of(&counts);
+    let workers = workers.workers;
     let more = counts.workers.saturating_sub(workers.len() as u64);
     let now = service.now();
-    render(&Index {
+    super::render(&Index {
         frame,
         noun,
         completion: Completion::of(&counts),
@@ -251,6 +167,7 @@ pub(super) async fn render_index(app: &App) -> Result<String, ApiError> {
             .map(|worker| WorkerRow::new(worker, &counts.stages, now))
             .collect(),
         more_workers: some(more),
+        outcomes: outcome_rows(&outcomes),
         more_parked: some(counts.parked.saturating_sub(parked.len() as u64)),
         parked: parked.into_iter().map(Parked::from).collect(),
         boards: boards(app, &counts, BOARD, ["Leaderboard", "CPU leaderboard"]).await?,
@@ -258,75 +175,41 @@ pub(super) async fn render_index(app: &App) -> Result<String, ApiError> {
     })
 }
 
-#[derive(Template)]
-#[template(path = "leaderboard.html")]
-struct Leaderboard {
-    frame: Frame,
-    boards: Vec<Board>,
-}
-
-async fn leaderboard(State(app): State<App>) -> Result<Response, ApiError> {
-    let counts = app.service.counts().await?;
-    let names = ["Hybrid and GPU workers", "CPU workers"];
-    page(&Leaderboard {
-        frame: Frame::of(&app).await?,
-        boards: boards(&app, &counts, WHOLE_BOARD, names).await?,
-    })
-}
-
-/// For shards the board of those who find pairs, and that of CPU workers where there are any; for
-/// other jobs one of each stage.
-async fn boards(
-    app: &App,
-    counts: &Counts,
-    limit: u32,
-    [of_pairs, of_cpu]: [&str; 2],
-) -> Result<Vec<Board>, ApiError> {
-    let store = app.service.store();
-    let noun = Noun::of(counts);
-    let stages = (0_u8..).zip(&counts.stages);
-    if counts.kind == Some(Kind::Data) {
-        let mut boards = Vec::new();
-        for (stage, StageCounts { name, .. }) in stages {
-            let rows = store.leaderboard(stage, limit).await?;
-            let id = format!("board-{}", stage_letter(stage));
-            boards.push(Board::new(name, &id, noun.capital, false, rows));
-        }
-        return Ok(boards);
+fn first_workers() -> WorkerQuery {
+    WorkerQuery {
+        limit: WORKERS,
+        ..WorkerQuery::default()
     }
-    let last = stages.last().map_or(0, |(stage, _)| stage);
-    let (pairs, cpu) =
-        tokio::try_join!(store.leaderboard(last, limit), store.leaderboard(0, limit))?;
-    let mut boards = vec![Board::new(of_pairs, "board", noun.capital, true, pairs)];
-    if last > 0 && !cpu.is_empty() {
-        boards.push(Board::new(of_cpu, "cpu-board", noun.capital, false, cpu));
-    }
-    Ok(boards)
 }
 
-/// What the project's jobs are called.
-#[derive(Clone, Copy)]
-struct Noun {
-    one: &'static str,
-    many: &'static str,
-    capital: &'static str,
+/// Where candidates ended, in the order of the pipeline.
+struct OutcomeRow {
+    name: String,
+    phase: &'static str,
+    candidates: u64,
+    /// Of all candidates.
+    all: u64,
+    shown: String,
+    percent: String,
 }
 
-impl Noun {
-    fn of(counts: &Counts) -> Self {
-        match counts.kind {
-            Some(Kind::Data) => Self {
-                one: "job",
-                many: "jobs",
-                capital: "Jobs",
-            },
-            Some(Kind::Shards) | None => Self {
-                one: "shard",
-                many: "shards",
-                capital: "Shards",
-            },
-        }
-    }
+fn outcome_rows(outcomes: &OutcomeCounts) -> Vec<OutcomeRow> {
+    let all = outcomes.candidates();
+    let row = |(outcome, candidates): (cah_protocol::Outcome, u64)| OutcomeRow {
+        name: outcome.name().replace('_', " "),
+        phase: match outcome.phase() {
+            Phase::Rules => "rules",
+            Phase::Fetch => "download",
+            Phase::Decode => "image",
+            Phase::Match => "CLIP",
+            Phase::Kept => "kept",
+        },
+        candidates,
+        all,
+        shown: grouped(candidates),
+        percent: percent(candidates, all),
+    };
+    outcomes.iter().map(row).collect()
 }
 
 fn figures(counts: &Counts, noun: &Noun, points: &[Point]) -> Vec<Figure> {
@@ -396,19 +279,4 @@ fn charts(counts: &Counts, points: &[Point]) -> Vec<NamedChart> {
         chart: Chart::per_hour(points, |point| point.closed),
     });
     charts
-}
-
-pub(super) fn page(template: &impl Template) -> Result<Response, ApiError> {
-    render(template).map(html)
-}
-
-fn render(template: &impl Template) -> Result<String, ApiError> {
-    template.render().map_err(|error| {
-        tracing::error!(%error, "a page could not be made");
-        ApiError::Internal
-    })
-}
-
-fn html(page: String) -> Response {
-    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response()
 }
