@@ -7,6 +7,7 @@ import time
 import urllib.parse
 
 import pytest
+import requests
 from playwright.sync_api import sync_playwright
 
 from conftest import free_port, wait_for
@@ -99,7 +100,7 @@ def test_the_install_page_names_this_tracker(browser, tracker):
     assert problems == []
 
 
-@pytest.mark.parametrize("path", ["", "/leaderboard", "/install"])
+@pytest.mark.parametrize("path", ["", "/workers", "/leaderboard", "/job/1", "/install"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_phone_in_light_and_dark(browser, tracker, scheme, path):
     page, problems = opened(
@@ -110,6 +111,39 @@ def test_it_fits_a_phone_in_light_and_dark(browser, tracker, scheme, path):
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     brightness = sum(int(part) for part in re.findall(r"\d+", background)[:3])
     assert (brightness > 384) == (scheme == "light")
+    assert problems == []
+
+
+def test_the_first_page_changes_without_being_reloaded(browser, tracker):
+    page, problems = opened(browser, tracker)
+    page.evaluate("window.loaded = true")
+    joined = requests.get(f"{tracker}/api/new", params={"nickname": "late comer"}, timeout=30)
+    name = joined.json()["display_name"]
+    page.get_by_text(name, exact=True).wait_for(timeout=30_000)
+    assert page.evaluate("window.loaded") is True
+    assert problems == []
+
+
+def test_pages_lead_to_each_other(browser, tracker):
+    page, problems = opened(browser, tracker)
+    page.get_by_role("link", name="Leaderboard", exact=True).click()
+    page.locator("table.board a").first.click()
+    assert "/contributor/" in page.url
+    page.get_by_role("heading", name="Day by day").wait_for()
+    page.goto(f"{tracker}/job/1")
+    page.get_by_role("heading", name="What was done with it").wait_for()
+    assert problems == []
+
+
+def test_workers_are_searched_with_the_keyboard_alone(browser, tracker):
+    for nickname in ["needle", "hay", "hay"]:
+        requests.get(f"{tracker}/api/new", params={"nickname": nickname}, timeout=30)
+    page, problems = opened(browser, f"{tracker}/workers")
+    page.get_by_label("Worker or contributor").focus()
+    page.keyboard.type("NEEDLE")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**q=NEEDLE*")
+    assert page.locator("table.workers tbody tr").count() == 1
     assert problems == []
 
 

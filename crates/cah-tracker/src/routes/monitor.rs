@@ -37,6 +37,14 @@ pub(super) fn routes() -> Router<App> {
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
+        .route("/openapi.json", get(async || openapi()))
+}
+
+/// The description of every call.
+const OPENAPI: &str = include_str!("../../web/openapi.json");
+
+fn openapi() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], OPENAPI).into_response()
 }
 
 /// Whether calls can be served: the store takes changes.
@@ -216,4 +224,39 @@ pub(super) async fn count(State(app): State<App>, call: Request, next: Next) -> 
     };
     app.metrics.answered(call, began);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    use super::*;
+
+    /// The paths that the sources of this module route, as they stand there.
+    fn routed(folder: &Path, paths: &mut BTreeSet<String>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                routed(&path, paths);
+                continue;
+            }
+            let source = fs::read_to_string(&path).unwrap();
+            for call in source.split(".route(").skip(1) {
+                let literal = call.trim_start().strip_prefix('"');
+                let literal = literal.and_then(|rest| rest.split_once('"'));
+                paths.extend(literal.map(|(path, _)| path.to_owned()));
+            }
+        }
+    }
+
+    #[test]
+    fn every_route_is_described_and_nothing_else() {
+        let mut expected = BTreeSet::new();
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/routes");
+        routed(&sources, &mut expected);
+        let described: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
+        let described = described["paths"].as_object().unwrap();
+        let described: BTreeSet<String> = described.keys().cloned().collect();
+        assert_eq!(described, expected);
+    }
 }

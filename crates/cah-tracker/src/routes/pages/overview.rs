@@ -14,7 +14,7 @@ use crate::{
     clock::Timestamp,
     operation::{self, ParkedJob},
     service::Progress,
-    store::{Counts, Kind, Point, WorkerQuery},
+    store::{Counts, Kind, Point, StageCounts, WorkerQuery},
     text::{compact, grouped, percent},
 };
 
@@ -51,6 +51,7 @@ struct Index {
     charts: Vec<NamedChart>,
     workers: Vec<WorkerRow>,
     more_workers: String,
+    stages: Vec<StageRow>,
     outcomes: Vec<OutcomeRow>,
     boards: Vec<Board>,
     parked: Vec<Parked>,
@@ -167,12 +168,30 @@ pub(in crate::routes) async fn render(app: &App) -> Result<String, ApiError> {
             .map(|worker| WorkerRow::new(worker, &counts.stages, now))
             .collect(),
         more_workers: some(more),
+        stages: counts.stages.iter().map(StageRow::from).collect(),
         outcomes: outcome_rows(&outcomes),
         more_parked: some(counts.parked.saturating_sub(parked.len() as u64)),
         parked: parked.into_iter().map(Parked::from).collect(),
         boards: boards(app, &counts, BOARD, ["Leaderboard", "CPU leaderboard"]).await?,
         eta,
     })
+}
+
+/// Where jobs are that are not done.
+struct StageRow {
+    name: String,
+    open: String,
+    leased: String,
+}
+
+impl From<&StageCounts> for StageRow {
+    fn from(stage: &StageCounts) -> Self {
+        Self {
+            name: stage.name.clone(),
+            open: grouped(stage.open),
+            leased: grouped(stage.leased),
+        }
+    }
 }
 
 fn first_workers() -> WorkerQuery {
