@@ -27,7 +27,16 @@ struct Live {
     last_seen: Timestamp,
     deadline: Timestamp,
     progress: Arc<str>,
-    unsaved: bool,
+    kept: Kept,
+}
+
+/// How much of what is known of a worker the database knows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    All,
+    /// All, if what is under way arrives.
+    Underway,
+    NotAll,
 }
 
 /// A worker as it enters.
@@ -44,6 +53,7 @@ pub(super) struct Known {
 /// What is to be stored of one worker.
 pub(super) struct Beat {
     pub(super) worker: i64,
+    pub(super) token: TokenHash,
     pub(super) last_seen: Timestamp,
     pub(super) deadline: Timestamp,
     pub(super) progress: Arc<str>,
@@ -57,12 +67,18 @@ impl Inner {
             last_seen: known.last_seen,
             deadline: known.deadline,
             progress: known.progress,
-            unsaved: false,
+            kept: Kept::All,
         };
         if let Some(before) = self.live.insert(known.worker, live) {
             self.by_token.remove(&before.token);
         }
         self.by_token.insert(known.token, known.worker);
+    }
+
+    fn retain(&mut self, is_wanted: impl Fn(&Live) -> bool) {
+        let Self { by_token, live, .. } = self;
+        live.retain(|_, live| is_wanted(live));
+        by_token.retain(|_, worker| live.contains_key(worker));
     }
 }
 
@@ -91,10 +107,14 @@ impl Presence {
 
     /// Forgets those of whom the database knows as much.
     pub(super) fn forget_saved(&self) {
-        let mut inner = self.inner();
-        let Inner { by_token, live, .. } = &mut *inner;
-        live.retain(|_, live| live.unsaved);
-        by_token.retain(|_, worker| live.contains_key(worker));
+        self.inner().retain(|live| live.kept != Kept::All);
+    }
+
+    /// Forgets those of whom the database knows as much and whose deadline has passed: they count
+    /// as unknown already.
+    pub(super) fn forget_late(&self, now: Timestamp) {
+        let is_wanted = |live: &Live| live.kept != Kept::All || live.deadline > now;
+        self.inner().retain(is_wanted);
     }
 
     /// Forgets everybody.
@@ -131,7 +151,7 @@ impl Presence {
             .ok_or(StoreError::UnknownWorker)?;
         live.last_seen = live.last_seen.max(moment.now);
         live.deadline = live.deadline.max(moment.until);
-        live.unsaved = true;
+        live.kept = Kept::NotAll;
         if let Some(progress) = progress {
             live.progress = progress.into();
         }
@@ -142,7 +162,7 @@ impl Presence {
     pub(super) fn note(&self, worker: i64, progress: &str) {
         if let Some(live) = self.inner().live.get_mut(&worker) {
             live.progress = progress.into();
-            live.unsaved = true;
+            live.kept = Kept::NotAll;
         }
     }
 
@@ -165,19 +185,21 @@ impl Presence {
             // Also where it is earlier: a deadline that lies further ahead was set by a clock that
             // was wrong.
             live.deadline = until;
-            live.unsaved = true;
+            live.kept = Kept::NotAll;
         }
     }
 
     /// What changed since the last time, to be stored.
     pub(super) fn take_unsaved(&self) -> Vec<Beat> {
         let mut inner = self.inner();
-        let unsaved = inner.live.iter_mut().filter(|(_, live)| live.unsaved);
+        let unsaved = inner.live.iter_mut();
+        let unsaved = unsaved.filter(|(_, live)| live.kept == Kept::NotAll);
         unsaved
             .map(|(worker, live)| {
-                live.unsaved = false;
+                live.kept = Kept::Underway;
                 Beat {
                     worker: *worker,
+                    token: live.token,
                     last_seen: live.last_seen,
                     deadline: live.deadline,
                     progress: Arc::clone(&live.progress),
@@ -191,7 +213,19 @@ impl Presence {
         let mut inner = self.inner();
         for worker in workers {
             if let Some(live) = inner.live.get_mut(worker) {
-                live.unsaved = true;
+                live.kept = Kept::NotAll;
+            }
+        }
+    }
+
+    /// Takes note of what has arrived in the database. What was heard meanwhile is still to be
+    /// stored.
+    pub(super) fn mark_saved(&self, workers: &[i64]) {
+        let mut inner = self.inner();
+        for worker in workers {
+            let live = inner.live.get_mut(worker);
+            if let Some(live) = live.filter(|live| live.kept == Kept::Underway) {
+                live.kept = Kept::All;
             }
         }
     }
@@ -323,5 +357,36 @@ mod tests {
         presence.forget_saved();
         assert!(presence.touch(caller("t", HYBRID), at(1), None).is_err());
         assert!(presence.touch(caller("u", HYBRID), at(1), None).is_ok());
+    }
+
+    #[test]
+    fn what_is_being_stored_is_not_forgotten_before_it_is_there() {
+        let presence = Presence::default();
+        enter(&presence, 1, "t", HYBRID, 100);
+        let caller = caller("t", HYBRID);
+        presence.touch(caller, at(1), None).unwrap();
+        assert_eq!(presence.take_unsaved().len(), 1);
+        presence.forget_saved();
+        // It failed, and is tried again.
+        presence.mark_unsaved(&[1]);
+        assert_eq!(presence.take_unsaved().len(), 1);
+        presence.touch(caller, at(2), None).unwrap();
+        presence.mark_saved(&[1]);
+        presence.forget_saved();
+        assert_eq!(presence.take_unsaved().len(), 1);
+        presence.mark_saved(&[1]);
+        presence.forget_saved();
+        assert_eq!(presence.len(), 0);
+    }
+
+    #[test]
+    fn the_late_are_forgotten_once_they_are_stored() {
+        let presence = Presence::default();
+        enter(&presence, 1, "t", HYBRID, 200);
+        enter(&presence, 2, "u", HYBRID, 100);
+        enter(&presence, 3, "v", HYBRID, 100);
+        presence.touch(caller("v", HYBRID), at(1), None).unwrap();
+        presence.forget_late(150);
+        assert!(presence.hears(1, 0) && !presence.hears(2, 0) && presence.hears(3, 0));
     }
 }

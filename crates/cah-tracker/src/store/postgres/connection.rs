@@ -4,12 +4,16 @@ use std::{
     borrow::Cow,
     collections::HashMap,
     fmt::Write as _,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use tokio::time::timeout;
 use tokio_postgres::{Client, Error, Row, Statement, error::SqlState, types::ToSql};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::store::StoreError;
 
@@ -23,13 +27,21 @@ pub(super) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 pub(super) struct Connection {
     client: Client,
     statements: Mutex<HashMap<&'static str, Statement>>,
+    /// Whether it must not be used again: an answer on it did not come, or is still to come, or
+    /// the server takes no writes any longer.
+    spoilt: AtomicBool,
+    // Only ever `None` while it is dropped.
+    driver: Option<AbortOnDropHandle<()>>,
 }
 
 impl Connection {
-    pub(super) fn new(client: Client) -> Self {
+    /// The driver is the task that moves what is sent and received.
+    pub(super) fn new(client: Client, driver: AbortOnDropHandle<()>) -> Self {
         Self {
             client,
             statements: Mutex::default(),
+            spoilt: AtomicBool::new(false),
+            driver: Some(driver),
         }
     }
 
@@ -38,8 +50,9 @@ impl Connection {
         &self.client
     }
 
+    /// Whether nothing more can be asked.
     pub(super) fn is_closed(&self) -> bool {
-        self.client.is_closed()
+        self.client.is_closed() || self.spoilt.load(Ordering::Relaxed)
     }
 
     pub(super) async fn query(
@@ -48,7 +61,7 @@ impl Connection {
         params: Params<'_>,
     ) -> Result<Vec<Row>, StoreError> {
         let statement = self.statement(sql).await?;
-        within(self.client.query(&statement, params)).await
+        self.within(self.client.query(&statement, params)).await
     }
 
     pub(super) async fn query_one(
@@ -57,7 +70,7 @@ impl Connection {
         params: Params<'_>,
     ) -> Result<Row, StoreError> {
         let statement = self.statement(sql).await?;
-        within(self.client.query_one(&statement, params)).await
+        self.within(self.client.query_one(&statement, params)).await
     }
 
     pub(super) async fn query_opt(
@@ -66,7 +79,7 @@ impl Connection {
         params: Params<'_>,
     ) -> Result<Option<Row>, StoreError> {
         let statement = self.statement(sql).await?;
-        within(self.client.query_opt(&statement, params)).await
+        self.within(self.client.query_opt(&statement, params)).await
     }
 
     pub(super) async fn execute(
@@ -75,12 +88,12 @@ impl Connection {
         params: Params<'_>,
     ) -> Result<u64, StoreError> {
         let statement = self.statement(sql).await?;
-        within(self.client.execute(&statement, params)).await
+        self.within(self.client.execute(&statement, params)).await
     }
 
     /// Runs statements without parameters.
     pub(super) async fn run(&self, sql: &str) -> Result<(), StoreError> {
-        within(self.client.batch_execute(sql)).await
+        self.within(self.client.batch_execute(sql)).await
     }
 
     /// Prepares statements that will be sent at once.
@@ -95,9 +108,26 @@ impl Connection {
         if let Some(statement) = self.statements().get(sql) {
             return Ok(statement.clone());
         }
-        let statement = within(self.client.prepare(sql)).await?;
+        let statement = self.within(self.client.prepare(sql)).await?;
         self.statements().insert(sql, statement.clone());
         Ok(statement)
+    }
+
+    /// Waits for the server, but not for ever.
+    async fn within<T>(
+        &self,
+        answer: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, StoreError> {
+        let mut awaited = Awaited {
+            spoilt: &self.spoilt,
+            came: false,
+        };
+        let answer = timeout(DEADLINE, answer)
+            .await
+            .map_err(|_| StoreError::unavailable("the database did not answer in time"))?;
+        // A server that takes no writes has been made a standby: another one takes them.
+        awaited.came = !answer.as_ref().is_err_and(is_read_only);
+        answer.map_err(StoreError::from)
     }
 
     fn statements(&self) -> MutexGuard<'_, HashMap<&'static str, Statement>> {
@@ -107,14 +137,33 @@ impl Connection {
     }
 }
 
-/// Waits for the server, but not for ever.
-async fn within<T>(answer: impl Future<Output = Result<T, Error>>) -> Result<T, StoreError> {
-    match timeout(DEADLINE, answer).await {
-        Ok(answer) => answer.map_err(StoreError::from),
-        Err(_) => Err(StoreError::unavailable(
-            "the database did not answer in time",
-        )),
+/// An answer that is waited for. Where it does not come, the caller having gone away for instance,
+/// it would come to whoever asks next.
+struct Awaited<'a> {
+    spoilt: &'a AtomicBool,
+    came: bool,
+}
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        if !self.came {
+            self.spoilt.store(true, Ordering::Relaxed);
+        }
     }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let driver = self.driver.take().filter(|_| !self.is_closed());
+        if let Some(driver) = driver {
+            // It says goodbye to the server.
+            drop(driver.detach());
+        }
+    }
+}
+
+fn is_read_only(error: &Error) -> bool {
+    error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION)
 }
 
 impl From<Error> for StoreError {

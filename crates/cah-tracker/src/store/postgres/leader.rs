@@ -132,12 +132,10 @@ impl Leader {
     async fn session(&self) -> Result<MutexGuard<'_, Option<Session>>, StoreError> {
         let mut session = self.session.lock().await;
         if session.as_ref().is_none_or(|open| open.db.is_closed()) {
-            let again = session.take().is_some();
+            session.take();
             *session = Some(self.connect().await?);
-            if again {
-                // Nobody told this tracker who left meanwhile: it asks again for each worker.
-                self.presence.forget_saved();
-            }
+            // Nobody told this tracker who left until now: it asks again for each worker.
+            self.presence.forget_saved();
         }
         Ok(session)
     }

@@ -6,6 +6,7 @@
 //! kept in memory as in the embedded store, but only as a cache: a worker may call one tracker now
 //! and another one next. One of the trackers at a time removes the silent ones ([`leader`]).
 
+mod address;
 mod admin;
 mod archive;
 mod batch;
@@ -46,7 +47,7 @@ use batch::Change;
 use claims::ClaimAsk;
 use committer::Committer;
 use connection::{check_storable, storable};
-use connector::{Connector, plain};
+use connector::Connector;
 use leader::Leader;
 use leases::{CompleteAsk, FailAsk};
 use pool::{Pool, atomically};
@@ -89,7 +90,7 @@ impl PostgresStore {
             reason,
         };
         let first = connector.connect_first().await;
-        let first = first.map_err(|error| refused(plain(&error)))?;
+        let first = first.map_err(|error| refused(error.plain()))?;
         if absent == Absent::Refuse && !schema::is_there(&first).await.map_err(refused)? {
             return Err(StoreError::NoStore(name));
         }
@@ -145,6 +146,7 @@ impl PostgresStore {
     async fn store_some(&self, beats: &[Beat]) -> Result<(), StoreError> {
         let db = self.pool.get().await?;
         let stored = workers::store_beats(&db, beats).await?;
+        self.presence.mark_saved(&stored.saved);
         self.presence.mark_unsaved(&stored.missed);
         for worker in stored.gone {
             self.presence.remove(worker);
@@ -392,6 +394,7 @@ impl Workers for PostgresStore {
 
     async fn flush(&self, now: Timestamp) -> Result<(), StoreError> {
         self.store_beats().await?;
+        self.presence.forget_late(now);
         self.leader.appear(&*self.pool.get().await?, now).await
     }
 

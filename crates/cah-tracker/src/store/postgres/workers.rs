@@ -57,13 +57,16 @@ const LEAVE: &str = "
     SELECT id, NULL::bigint FROM departed UNION ALL SELECT NULL, stage FROM job";
 
 /// A beat that came late changes nothing; a row that somebody changes at this moment is left to
-/// the next time, so that storing heartbeats is in nobody's way.
+/// the next time, so that storing heartbeats is in nobody's way. The token says that it is the same
+/// worker: after a restore another one may have its id.
 const BEATS: &str = "
-    WITH free AS MATERIALIZED (
+    WITH beat AS MATERIALIZED (
+        SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::bigint[], $5::text[])
+                      AS b (id, token_hash, last_seen, deadline, progress)
+    ), free AS MATERIALIZED (
         SELECT w.id, b.last_seen, b.deadline, b.progress
-        FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[])
-             AS b (id, last_seen, deadline, progress)
-        JOIN workers w ON w.id = b.id ORDER BY w.id FOR UPDATE OF w SKIP LOCKED
+        FROM beat b JOIN workers w ON w.id = b.id AND w.token_hash = b.token_hash
+        ORDER BY w.id FOR UPDATE OF w SKIP LOCKED
     ), stored AS (
         UPDATE workers w
         SET last_seen = greatest(w.last_seen, f.last_seen),
@@ -72,7 +75,8 @@ const BEATS: &str = "
         FROM free f WHERE w.id = f.id RETURNING w.id
     )
     SELECT id, true FROM stored
-    UNION ALL SELECT w.id, false FROM workers w WHERE w.id = ANY ($1)";
+    UNION ALL SELECT w.id, false
+              FROM beat b JOIN workers w ON w.id = b.id AND w.token_hash = b.token_hash";
 
 /// The statements that batches send, to be prepared before.
 pub(super) const STATEMENTS: &[&str] = &[JOIN, LOCK, LEAVE];
@@ -239,6 +243,7 @@ fn known(row: &Row, token: TokenHash) -> Known {
 
 /// What became of heartbeats.
 pub(super) struct Stored {
+    pub(super) saved: Vec<i64>,
     /// Workers that are no longer there.
     pub(super) gone: Vec<i64>,
     /// Workers whose rows were in use.
@@ -247,23 +252,27 @@ pub(super) struct Stored {
 
 pub(super) async fn store_beats(db: &Connection, beats: &[Beat]) -> Result<Stored, StoreError> {
     let ids: Vec<i64> = beats.iter().map(|beat| beat.worker).collect();
+    let tokens = beats.iter().map(|beat| beat.token.as_bytes().as_slice());
+    let tokens: Vec<&[u8]> = tokens.collect();
     let last_seen: Vec<i64> = beats.iter().map(|beat| beat.last_seen).collect();
     let deadlines: Vec<i64> = beats.iter().map(|beat| beat.deadline).collect();
     let progress = beats.iter().map(|beat| storable(&beat.progress));
     let progress: Vec<_> = progress.collect();
     let rows = db
-        .query(BEATS, &[&ids, &last_seen, &deadlines, &progress])
+        .query(BEATS, &[&ids, &tokens, &last_seen, &deadlines, &progress])
         .await?;
     let of = |stored: bool| -> HashSet<i64> {
         let rows = rows.iter().filter(|row| row.get::<_, bool>(1) == stored);
         rows.map(|row| row.get(0)).collect()
     };
     let (stored, there) = (of(true), of(false));
-    let (missed, gone) = ids
-        .into_iter()
-        .filter(|id| !stored.contains(id))
-        .partition(|id| there.contains(id));
-    Ok(Stored { gone, missed })
+    let (saved, others): (Vec<i64>, Vec<i64>) = ids.into_iter().partition(|id| stored.contains(id));
+    let (missed, gone) = others.into_iter().partition(|id| there.contains(id));
+    Ok(Stored {
+        saved,
+        missed,
+        gone,
+    })
 }
 
 pub(super) async fn list(

@@ -108,6 +108,11 @@ impl Server {
         address(self.port, "postgres")
     }
 
+    /// The port that it listens on.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Ends the server as a crash does, and starts it again; no file may grow beyond so many
     /// kilobytes then, which it meets as it meets a full disk.
     pub(crate) fn crash_and_restart(&self, longest_file: Option<u64>) {

@@ -5,6 +5,7 @@ pub(crate) mod cluster;
 mod faults;
 mod moves;
 mod opening;
+mod proxy;
 mod replicas;
 
 use std::sync::Arc;

@@ -1,9 +1,14 @@
 //! What is said about databases that cannot be opened.
 
+use std::net::{Ipv4Addr, TcpListener};
+
 use cah_tracker::store;
 use futures::future::join_all;
 
-use super::cluster::{self, Database, PASSWORD, PASSWORD_IN_URL};
+use super::{
+    cluster::{self, Database, PASSWORD, PASSWORD_IN_URL, Server},
+    replicas::{NOW, at, eventually, newcomer},
+};
 
 /// Why it cannot be opened; without the password.
 async fn refusal(address: &str) -> String {
@@ -45,6 +50,57 @@ async fn what_is_wrong_with_an_address_is_said_plainly() {
         other.contains("mysql:…") && other.contains("postgres://"),
         "{other}"
     );
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_is_not_waited_for() {
+    // It takes connections, as a machine does whose programs are stuck.
+    let mute = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let mute = format!("127.0.0.1:{}", mute.local_addr().unwrap().port());
+    let database = Database::new().await;
+    let server = format!("127.0.0.1:{}", cluster::port());
+    let at = |servers: &str| {
+        let address = database.address.replace(&server, servers);
+        format!("{address}?connect_timeout=1")
+    };
+    let refused = refusal(&at(&mute)).await;
+    assert!(refused.contains("did not answer in time"), "{refused}");
+    // Whoever comes after it in the address is asked.
+    let store = store::open(&at(&format!("{mute},{server}"))).await;
+    store.unwrap().counts().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_takes_no_writes_is_passed_over() {
+    let database = Database::new().await;
+    store::open(&database.address).await.unwrap().close().await;
+    let demoted = Server::start();
+    let admin = cluster::connect(&demoted.address()).await;
+    let run = async |sql: &str| admin.batch_execute(sql).await.unwrap();
+    run(&format!("CREATE DATABASE {}", database.name)).await;
+    let port = |port: u16| format!("127.0.0.1:{port}");
+    let (first, second) = (port(demoted.port()), port(cluster::port()));
+    let both = database
+        .address
+        .replace(&second, &format!("{first},{second}"));
+    let store = store::open(&both).await.unwrap();
+    store.ping().await.unwrap();
+
+    // As after a failover: its sessions go on, and whatever they write is refused.
+    run("ALTER SYSTEM SET default_transaction_read_only = on").await;
+    run("SELECT pg_reload_conf()").await;
+    let client = database.client().await;
+    let mut names = 0..;
+    eventually("it does not go on with the other server", async || {
+        let name = format!("worker-{}", names.next().unwrap());
+        let _ = store.register(newcomer(&name), at(NOW)).await;
+        let there = client.query("SELECT 1 FROM workers", &[]).await;
+        !there.unwrap().is_empty()
+    })
+    .await;
+    let refused = refusal(&database.address.replace(&second, &first)).await;
+    assert!(refused.contains("takes no writes"), "{refused}");
+    assert!(refused.contains("standby"), "{refused}");
 }
 
 #[tokio::test]

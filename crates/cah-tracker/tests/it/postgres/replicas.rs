@@ -12,9 +12,8 @@ use cah_tracker::{
 };
 use futures::future::join_all;
 
-use super::cluster::Database;
-use crate::app::LOCAL;
-use crate::recount;
+use super::{cluster::Database, proxy::Proxy};
+use crate::{app::LOCAL, recount};
 
 pub(super) const NOW: i64 = 1_000_000;
 const IDLE: i64 = 100;
@@ -38,18 +37,20 @@ pub(super) fn caller(name: &str) -> Caller {
     }
 }
 
-pub(super) async fn join(store: &dyn Store, name: &str) -> Caller {
-    let caller = caller(name);
-    let worker = NewWorker {
+pub(super) fn newcomer(name: &str) -> NewWorker {
+    NewWorker {
         address: LOCAL,
-        token: caller.token,
+        token: TokenHash::of(name),
         role: WorkerType::Hybrid.into(),
         display_name: name.into(),
         nickname: format!("nick of {}", name.len()),
         progress: "Connected".into(),
-    };
-    store.register(worker, at(NOW)).await.unwrap();
-    caller
+    }
+}
+
+pub(super) async fn join(store: &dyn Store, name: &str) -> Caller {
+    store.register(newcomer(name), at(NOW)).await.unwrap();
+    caller(name)
 }
 
 pub(super) async fn add_chunks(store: &dyn Store, chunks: usize) {
@@ -68,7 +69,7 @@ pub(super) fn one_pair() -> Completion {
 }
 
 /// Two trackers over a database with the jobs of so many WAT files.
-async fn two(chunks: usize) -> (Database, Arc<dyn Store>, Arc<dyn Store>) {
+pub(super) async fn two(chunks: usize) -> (Database, Arc<dyn Store>, Arc<dyn Store>) {
     let database = Database::new().await;
     let a = store::open(&database.address).await.unwrap();
     let b = store::open(&database.address).await.unwrap();
@@ -79,7 +80,7 @@ async fn two(chunks: usize) -> (Database, Arc<dyn Store>, Arc<dyn Store>) {
 }
 
 /// Tries for a while: what trackers tell each other takes a moment.
-async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub(super) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     for _ in 0..100 {
         if holds().await {
             return;
@@ -127,6 +128,53 @@ async fn who_leaves_one_is_gone_from_all() {
     b.beat(late, None, at(NOW)).await.unwrap();
     let claimed = b.claim(worker, CLAIM, at(NOW)).await;
     assert!(matches!(claimed, Err(StoreError::UnknownWorker)));
+}
+
+#[tokio::test]
+async fn who_left_while_a_tracker_was_cut_off_is_gone_there_too() {
+    let (database, a, _) = two(0).await;
+    let mut way = Proxy::start().await;
+    let cut_off = format!(
+        "{}?application_name=cut-off",
+        way.address(&database.address)
+    );
+    let b = store::open(&cut_off).await.unwrap();
+    let worker = join(&*a, "ada").await;
+    b.beat(worker, None, at(NOW)).await.unwrap();
+    b.flush(NOW).await.unwrap();
+    // Its session is lost, and cannot be had again at the first attempt.
+    way.cut().await;
+    a.leave(worker, at(NOW)).await.unwrap();
+    way.mend();
+    let client = database.client().await;
+    let listens = "SELECT EXISTS (SELECT 1 FROM pg_stat_activity
+                   WHERE application_name = 'cut-off' AND query LIKE '%pg_backend_pid%')";
+    eventually("it hears nothing again", async || {
+        client.query_one(listens, &[]).await.unwrap().get(0)
+    })
+    .await;
+    eventually("it cannot be used", async || b.ping().await.is_ok()).await;
+    let heard = b.beat(worker, None, at(NOW)).await;
+    assert!(matches!(heard, Err(StoreError::UnknownWorker)));
+}
+
+#[tokio::test]
+async fn a_beat_is_of_one_worker_not_of_its_number() {
+    let (database, a, _) = two(0).await;
+    let worker = join(&*a, "ada").await;
+    a.beat(worker, Some("7 / 9".into()), at(NOW + 50))
+        .await
+        .unwrap();
+    // As after a restore of which this tracker has not been told yet.
+    let client = database.client().await;
+    let another = "UPDATE workers SET token_hash = '\\x00', display_name = 'bob'";
+    client.batch_execute(another).await.unwrap();
+    a.flush(NOW + 50).await.unwrap();
+    let stored = "SELECT last_seen, progress FROM workers";
+    let stored = client.query_one(stored, &[]).await.unwrap();
+    assert_eq!((stored.get(0), stored.get(1)), (NOW, "Connected"));
+    let heard = a.beat(worker, None, at(NOW + 50)).await;
+    assert!(matches!(heard, Err(StoreError::UnknownWorker)));
 }
 
 #[tokio::test]
