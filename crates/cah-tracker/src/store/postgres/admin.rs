@@ -61,6 +61,7 @@ pub(super) async fn exclude(
         .filter(is_meant)
         .map(|row| row.get(0))
         .collect();
+    workers::lock(tx, &meant).await?;
     let mut deltas = std::mem::take(&mut tx.deltas);
     workers::leave(tx, &meant, &mut deltas).await?;
     tx.deltas = deltas;

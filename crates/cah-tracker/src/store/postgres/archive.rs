@@ -12,7 +12,7 @@ use tokio_postgres::{
 };
 
 use super::{
-    connection::{Connection, code, message},
+    connection::{Connection, is_of_the_values, message},
     pool::{Pooled, Transaction},
 };
 use crate::clock::Timestamp;
@@ -218,11 +218,7 @@ fn transpose(
 
 /// What the schema refuses was never in a store; other errors are the store's own.
 fn does_not_fit(table: &str, error: StoreError) -> StoreError {
-    let of_the_rows = code(&error).is_some_and(|code| {
-        // Data exceptions and violated constraints.
-        code.code().starts_with("22") || code.code().starts_with("23")
-    });
-    match of_the_rows {
+    match is_of_the_values(&error) {
         true => rules::does_not_fit(table, message(&error).unwrap_or_default()),
         false => error,
     }

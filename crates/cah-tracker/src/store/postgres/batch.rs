@@ -55,6 +55,29 @@ pub(super) struct Answers {
     leaves: Vec<Result<(), StoreError>>,
 }
 
+impl Change {
+    /// Whose it is, where it is about a worker that is there.
+    pub(super) fn worker(&self) -> Option<i64> {
+        match self {
+            Self::Claim(call) => Some(call.ask.worker),
+            Self::Complete(call) => Some(call.ask.worker),
+            Self::Fail(call) => Some(call.ask.worker),
+            Self::Leave(call) => Some(call.ask),
+            Self::Join(_) | Self::Probe(_) => None,
+        }
+    }
+
+    /// Whether it is of use to its caller alone, and the caller has gone away: a job would be
+    /// leased to nobody, a worker join of which nobody knows.
+    pub(super) fn is_vain(&self) -> bool {
+        match self {
+            Self::Claim(call) => call.reply.is_closed(),
+            Self::Join(call) => call.reply.is_closed(),
+            Self::Complete(_) | Self::Fail(_) | Self::Leave(_) | Self::Probe(_) => false,
+        }
+    }
+}
+
 impl Batch {
     pub(super) fn len(&self) -> usize {
         self.claims.len()
@@ -67,14 +90,10 @@ impl Batch {
 
     /// Takes a change in, or hands it back where one of the same worker is in it already.
     pub(super) fn push(&mut self, change: Change) -> Option<Change> {
-        let worker = match &change {
-            Change::Claim(call) => Some(call.ask.worker),
-            Change::Complete(call) => Some(call.ask.worker),
-            Change::Fail(call) => Some(call.ask.worker),
-            Change::Leave(call) => Some(call.ask),
-            Change::Join(_) | Change::Probe(_) => None,
-        };
-        if worker.is_some_and(|worker| !self.workers.insert(worker)) {
+        if change
+            .worker()
+            .is_some_and(|worker| !self.workers.insert(worker))
+        {
             return Some(change);
         }
         match change {
@@ -115,12 +134,14 @@ impl Batch {
             self.completions.iter().map(|call| &call.ask).collect();
         let failures: Vec<&FailAsk> = self.failures.iter().map(|call| &call.ask).collect();
         let leaves: Vec<i64> = self.leaves.iter().map(|call| call.ask).collect();
+        let workers: Vec<i64> = self.workers.iter().copied().collect();
         let joins = self.joins.iter().map(|call| &call.ask);
         let joins = joins.map(|ask| workers::join(db, ask, *stages));
         let [mut d1, mut d2, mut d3, mut d4] = std::array::from_fn(|_| Deltas::default());
         // Polled in this order, and sent in it: all is prepared.
-        let (begun, completed, failed, left, joined, claimed) = futures::join!(
+        let (begun, locked, completed, failed, left, joined, claimed) = futures::join!(
             db.run("BEGIN"),
+            workers::lock(db, &workers),
             leases::complete(db, &completions, &mut d1),
             leases::fail(db, &failures, &mut d2),
             workers::leave(db, &leaves, &mut d3),
@@ -128,6 +149,7 @@ impl Batch {
             claims::claim(db, &claims, &mut d4),
         );
         begun?;
+        locked?;
         let mut deltas = d1;
         deltas.absorb(d2);
         deltas.absorb(d3);

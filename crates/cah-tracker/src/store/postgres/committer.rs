@@ -1,8 +1,8 @@
 //! The one task that makes the frequent changes.
 //!
 //! They come through a channel. The task takes whatever waits, makes it in one transaction on one
-//! connection, commits once and only then answers. What the server undid is made again, each
-//! change for itself. A connection that is lost is made anew; calls meanwhile are refused at once.
+//! connection, commits once and only then answers. Where one of the changes may be to blame
+//! for it that the server undid them, they are made again, each for itself. A connection that is lost is made anew; calls meanwhile are refused at once.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -15,8 +15,10 @@ use tokio::{
 use super::{
     batch::{Answers, Batch, Call, Change},
     claims,
-    connection::{Connection, code, is_passing},
+    connection::{Connection, code, is_of_the_values, is_passing},
     connector::Connector,
+    crowd::{Crowd, Place},
+    deltas::Failure,
     leases, workers,
 };
 use crate::store::{StoreError, presence::Presence};
@@ -31,13 +33,20 @@ const BATCH: usize = 256;
 const DEADLINE: Duration = Duration::from_secs(30);
 
 enum Message {
-    Change(Change),
+    Change(Waiting),
     Stop,
+}
+
+/// A change that waits, and the place that its worker has for that.
+struct Waiting {
+    change: Change,
+    place: Option<Place>,
 }
 
 /// The way to the task.
 pub(super) struct Committer {
     queue: mpsc::Sender<Message>,
+    crowd: Crowd,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -52,6 +61,7 @@ impl Committer {
         };
         Self {
             queue,
+            crowd: Crowd::default(),
             task: Mutex::new(Some(tokio::spawn(worker.run(changes)))),
         }
     }
@@ -64,8 +74,11 @@ impl Committer {
     ) -> Result<T, StoreError> {
         let (reply, answered) = oneshot::channel();
         let change = change(Call { ask, reply });
+        let place = change.worker().map(|worker| self.crowd.enter(worker));
+        let place = place.transpose()?;
+        let waiting = Waiting { change, place };
         let round = async {
-            let sent = self.queue.send(Message::Change(change)).await;
+            let sent = self.queue.send(Message::Change(waiting)).await;
             sent.map_err(|_| stopped())?;
             answered.await.map_err(|_| stopped())?
         };
@@ -94,14 +107,6 @@ impl Committer {
 
 fn stopped() -> StoreError {
     StoreError::unavailable("the store was stopped")
-}
-
-/// How a transaction failed.
-enum Failure {
-    /// Nothing happened.
-    Undone(StoreError),
-    /// Nobody knows whether it was committed.
-    Unknown(StoreError),
 }
 
 struct Worker {
@@ -144,11 +149,25 @@ impl Worker {
     }
 
     /// Makes what waits, but no two changes of one worker; the later ones wait on.
-    async fn commit_some(&mut self, waiting: &mut VecDeque<Change>) {
+    async fn commit_some(&mut self, waiting: &mut VecDeque<Waiting>) {
         let mut batch = Batch::default();
-        let later = waiting.drain(..).filter_map(|change| batch.push(change));
-        *waiting = later.collect::<Vec<_>>().into();
-        self.commit(batch).await;
+        let mut places = Vec::new();
+        let mut later = VecDeque::new();
+        for Waiting { change, place } in waiting.drain(..) {
+            if change.is_vain() {
+                continue;
+            }
+            match batch.push(change) {
+                None => places.push(place),
+                Some(change) => later.push_back(Waiting { change, place }),
+            }
+        }
+        *waiting = later;
+        if batch.len() > 0 {
+            self.commit(batch).await;
+        }
+        // They were under way until now.
+        drop(places);
     }
 
     async fn commit(&mut self, batch: Batch) {
@@ -157,16 +176,15 @@ impl Worker {
             Err(Failure::Unknown(error)) => return self.refuse(batch, &error),
             Err(Failure::Undone(error)) => error,
         };
-        let lost = self.connection.is_none();
-        if !lost && batch.len() == 1 && !is_passing(&error) {
+        let again: Vec<Batch> = if self.connection.is_none() {
+            // None of them was to blame.
+            vec![batch]
+        } else if is_passing(&error) || (batch.len() > 1 && is_of_the_values(&error)) {
+            batch.split().collect()
+        } else {
             return self.refuse(batch, &error);
-        }
-        tracing::debug!(%error, changes = batch.len(), "a transaction is made again");
-        let again: Vec<Batch> = match lost {
-            // It was not to blame.
-            true => vec![batch],
-            false => batch.split().collect(),
         };
+        tracing::debug!(%error, batches = again.len(), "a transaction is made again");
         for batch in again {
             match self.attempt(&batch).await {
                 Ok(answers) => batch.answer(answers, &self.presence),
@@ -192,14 +210,14 @@ impl Worker {
                     self.connection = Some(db);
                     return Ok(answers);
                 }
-                Err(error) if is_passing(&error) => Failure::Undone(error),
                 // The connection goes with it.
-                Err(error) => return Err(Failure::Unknown(error)),
+                Err(unknown @ Failure::Unknown(_)) => return Err(unknown),
+                Err(undone) => undone,
             },
         };
-        let (Failure::Undone(error) | Failure::Unknown(error)) = &failure;
         // What is no answer of the server is the end of the connection.
-        if code(error).is_some() && db.run("ROLLBACK").await.is_ok() {
+        let is_answer = code(failure.error()).is_some() && !db.is_closed();
+        if is_answer && db.run("ROLLBACK").await.is_ok() {
             self.connection = Some(db);
         }
         Err(failure)

@@ -207,6 +207,13 @@ pub(super) fn message(error: &StoreError) -> Option<&str> {
     }
 }
 
+/// Whether it is about values that somebody asked to be stored: they are out of range, or break
+/// what must hold for the rows.
+pub(super) fn is_of_the_values(error: &StoreError) -> bool {
+    let class = code(error).and_then(|code| code.code().get(..2));
+    matches!(class, Some("22" | "23"))
+}
+
 /// Whether the same change may well succeed right after: another transaction was in its way, and
 /// the server has undone this one.
 pub(super) fn is_passing(error: &StoreError) -> bool {

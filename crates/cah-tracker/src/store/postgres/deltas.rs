@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use cah_protocol::OutcomeCounts;
 
-use super::connection::Connection;
+use super::connection::{Connection, code, is_passing};
 use crate::{
     clock::Timestamp,
     store::{
@@ -101,6 +101,47 @@ pub(super) struct Credit {
     pub(super) pairs: i64,
     pub(super) at: Timestamp,
     pub(super) by: i64,
+}
+
+/// How a transaction failed.
+pub(super) enum Failure {
+    /// Nothing happened.
+    Undone(StoreError),
+    /// Nobody knows whether it was committed.
+    Unknown(StoreError),
+}
+
+impl Failure {
+    /// Of a statement after which the commit had been sent already. A transaction in which the
+    /// server refused something is not committed.
+    fn before_commit(error: StoreError) -> Self {
+        match code(&error) {
+            Some(_) => Self::Undone(error),
+            None => Self::Unknown(error),
+        }
+    }
+
+    /// A server that goes down while it commits says so with a code, too.
+    fn at_commit(error: StoreError) -> Self {
+        match is_passing(&error) {
+            true => Self::Undone(error),
+            false => Self::Unknown(error),
+        }
+    }
+
+    pub(super) fn error(&self) -> &StoreError {
+        match self {
+            Self::Undone(error) | Self::Unknown(error) => error,
+        }
+    }
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Undone(error) | Failure::Unknown(error) => error,
+        }
+    }
 }
 
 impl Deltas {
@@ -200,10 +241,12 @@ impl Deltas {
     }
 
     /// Writes everything and commits, in one round.
-    pub(super) async fn write_and_commit(&self, db: &Connection) -> Result<(), StoreError> {
+    pub(super) async fn write_and_commit(&self, db: &Connection) -> Result<(), Failure> {
         // What is prepared is sent when it is polled first, that is in this order.
-        db.prepare(&[STAGES, TOTALS, BOARDS, DAYS, OUTCOMES, NOTIFY])
-            .await?;
+        let prepared = db
+            .prepare(&[STAGES, TOTALS, BOARDS, DAYS, OUTCOMES, NOTIFY])
+            .await;
+        prepared.map_err(Failure::Undone)?;
         let (stages, totals, boards, days, outcomes, notified, committed) = futures::join!(
             self.write_stages(db),
             self.write_totals(db),
@@ -213,13 +256,10 @@ impl Deltas {
             self.notify(db),
             db.run("COMMIT"),
         );
-        stages?;
-        totals?;
-        boards?;
-        days?;
-        outcomes?;
-        notified?;
-        committed
+        let written = stages.and(totals).and(boards);
+        let written = written.and(days).and(outcomes).and(notified);
+        written.map_err(Failure::before_commit)?;
+        committed.map_err(Failure::at_commit)
     }
 
     async fn write_stages(&self, db: &Connection) -> Result<(), StoreError> {

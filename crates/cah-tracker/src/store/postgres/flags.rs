@@ -22,24 +22,28 @@ pub(super) async fn flag(
     flag: Flag,
     now: Timestamp,
 ) -> Result<Accepted, StoreError> {
-    // Locked first and read after it, as in all that is about a worker.
-    tx.query_opt("SELECT 1 FROM workers WHERE id = $1 FOR UPDATE", &[&worker])
+    // The worker is locked first, then its lease, then the job, as in all that is about a worker.
+    let row = tx
+        .query_opt(
+            "SELECT first_stage, settled, settled_as FROM workers WHERE id = $1 FOR UPDATE",
+            &[&worker],
+        )
         .await?
         .ok_or(StoreError::UnknownWorker)?;
-    let row = tx
-        .query_one(
-            "SELECT w.first_stage, w.settled, w.settled_as, l.number, l.attempt
-             FROM workers w LEFT JOIN leases l ON l.worker = w.id WHERE w.id = $1",
+    let lease = tx
+        .query_opt(
+            "SELECT number, attempt FROM leases WHERE worker = $1 FOR UPDATE",
             &[&worker],
         )
         .await?;
-    let settled = Option::zip(row.get(1), row.get(2));
-    let Some((number, attempt)) = Option::zip(row.get(3), row.get(4)) else {
+    let Some(lease) = lease else {
+        let settled = Option::zip(row.get(1), row.get(2));
         return rules::repeats(None, FLAGGED, None, settled);
     };
+    let number = lease.get(0);
     let held = Held {
         number,
-        attempt,
+        attempt: lease.get(1),
         stage: row.get(0),
     };
     let (state, stage) = report(tx, worker, &held, flag, now).await?;

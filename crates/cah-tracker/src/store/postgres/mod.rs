@@ -16,6 +16,7 @@ mod committer;
 mod connection;
 mod connector;
 mod contributors;
+mod crowd;
 mod deltas;
 mod flags;
 mod imports;

@@ -135,7 +135,10 @@ impl Transaction {
     /// Commits what went well, undoes what did not.
     pub(super) async fn end<T>(mut self, made: Result<T, StoreError>) -> Result<T, StoreError> {
         let ended = match made {
-            Ok(value) => self.deltas.write_and_commit(&self.db).await.map(|()| value),
+            Ok(value) => match self.deltas.write_and_commit(&self.db).await {
+                Ok(()) => Ok(value),
+                Err(failure) => Err(failure.into()),
+            },
             Err(error) => Err(error),
         };
         self.db.reusable = ended.is_ok() || self.db.run("ROLLBACK").await.is_ok();

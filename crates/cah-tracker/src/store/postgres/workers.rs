@@ -5,7 +5,7 @@ use std::{collections::HashSet, net::IpAddr};
 use tokio_postgres::Row;
 
 use super::{
-    connection::{Connection, Params, storable},
+    connection::{Connection, storable},
     deltas::Deltas,
     leases::{self, Setback},
     pool::Transaction,
@@ -39,15 +39,18 @@ const JOIN: &str = "
     WHERE (SELECT count(*) FROM stages) = $10
     ON CONFLICT (display_name) DO NOTHING RETURNING id";
 
-/// After the rows are locked, so that no lease is missed that was being made until then.
+/// In the order of their ids, so that two who lock several never wait for each other.
 const LOCK: &str = "SELECT 1 FROM workers WHERE id = ANY ($1) ORDER BY id FOR UPDATE";
 
+/// The leases are locked before the jobs, as everywhere.
 const LEAVE: &str = "
-    WITH job AS (
-        UPDATE jobs j SET state = 0, stage = w.first_stage
-        FROM leases l JOIN workers w ON w.id = l.worker
-        WHERE l.worker = ANY ($1) AND j.number = l.number AND j.attempts = l.attempt
-          AND j.state = 1
+    WITH held AS MATERIALIZED (
+        SELECT l.number, l.attempt, w.first_stage
+        FROM workers w JOIN leases l ON l.worker = w.id WHERE w.id = ANY ($1)
+        ORDER BY w.id FOR UPDATE OF l
+    ), job AS (
+        UPDATE jobs j SET state = 0, stage = h.first_stage FROM held h
+        WHERE j.number = h.number AND j.attempts = h.attempt AND j.state = 1
         RETURNING j.stage
     ), ended AS (
         DELETE FROM leases WHERE worker = ANY ($1)
@@ -139,7 +142,16 @@ pub(super) async fn join_after_all(
     Ok(joined.ok_or(StoreError::NameTaken))
 }
 
-/// Removes workers that say goodbye and re-opens what they hold.
+/// Keeps others from what is about these workers until the transaction ends. What is read in it
+/// after this is as they left it.
+pub(super) async fn lock(db: &Connection, workers: &[i64]) -> Result<(), StoreError> {
+    if workers.is_empty() {
+        return Ok(());
+    }
+    db.query(LOCK, &[&workers]).await.map(drop)
+}
+
+/// Removes workers that say goodbye, and are locked, and re-opens what they hold.
 pub(super) async fn leave(
     db: &Connection,
     workers: &[i64],
@@ -148,12 +160,8 @@ pub(super) async fn leave(
     if workers.is_empty() {
         return Ok(Vec::new());
     }
-    // Sent in this order, both at once.
-    let params: Params<'_> = &[&workers];
-    let (locked, left) = futures::join!(db.query(LOCK, params), db.query(LEAVE, params));
-    locked?;
     let mut departed = HashSet::new();
-    for row in left? {
+    for row in db.query(LEAVE, &[&workers]).await? {
         if let Some(worker) = row.get(0) {
             deltas.part(worker);
             departed.insert(worker);

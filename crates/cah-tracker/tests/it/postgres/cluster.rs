@@ -255,6 +255,17 @@ impl Database {
         format!("{}?options=-c%20search_path%3D{name}", self.address)
     }
 
+    /// How often the server found transactions in it that waited for each other. All sessions are
+    /// ended for that: each tells what it saw at its end.
+    pub(crate) async fn deadlocks(&self) -> i64 {
+        let end = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+                   WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        let client = self.client().await;
+        client.batch_execute(end).await.unwrap();
+        let seen = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+        client.query_one(seen, &[]).await.unwrap().get(0)
+    }
+
     /// Someone else's connection to it.
     pub(crate) async fn client(&self) -> Client {
         connect(&self.address).await

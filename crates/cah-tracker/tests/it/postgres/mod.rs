@@ -1,5 +1,6 @@
 //! What matters for the shared store alone.
 
+mod batches;
 #[expect(dead_code, reason = "the end-to-end tests use more of it")]
 pub(crate) mod cluster;
 mod faults;

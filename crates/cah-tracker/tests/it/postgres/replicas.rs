@@ -412,4 +412,5 @@ async fn counters_hold_whoever_meddles() {
         .collect();
     assert!(wrong.is_empty(), "{wrong:?}");
     recount::check_postgres(&database.address).await;
+    assert_eq!(database.deadlocks().await, 0);
 }

@@ -1,0 +1,134 @@
+//! Changes that are made together.
+
+use std::sync::Arc;
+
+use cah_tracker::store::{self, Store, StoreError};
+use futures::poll;
+use tokio::task::JoinHandle;
+use tokio_postgres::Client;
+
+use super::{
+    cluster::Database,
+    replicas::{CLAIM, NOW, add_chunks, at, eventually, join, newcomer, one_pair},
+};
+use crate::recount;
+
+/// A store that makes no change before it is let go: what is asked for until then is one batch.
+pub(super) struct Held {
+    client: Client,
+    waits: JoinHandle<Result<(), StoreError>>,
+}
+
+impl Held {
+    pub(super) async fn new(database: &Database, store: &Arc<dyn Store>) -> Self {
+        let client = database.client().await;
+        let lock = "BEGIN; SELECT 1 FROM totals FOR UPDATE";
+        client.batch_execute(lock).await.unwrap();
+        let store = Arc::clone(store);
+        let waits = tokio::spawn(async move { store.ping().await });
+        let waiting = "SELECT EXISTS (SELECT 1 FROM pg_stat_activity
+                       WHERE datname = current_database() AND wait_event_type = 'Lock')";
+        // In its transaction the other one would see the same for ever.
+        let watcher = database.client().await;
+        eventually("it does not wait", async || {
+            watcher.query_one(waiting, &[]).await.unwrap().get(0)
+        })
+        .await;
+        Self { client, waits }
+    }
+
+    pub(super) async fn let_go(self) {
+        self.client.batch_execute("COMMIT").await.unwrap();
+        self.waits.await.unwrap().unwrap();
+    }
+}
+
+async fn one(chunks: usize) -> (Database, Arc<dyn Store>) {
+    let database = Database::new().await;
+    let store = store::open(&database.address).await.unwrap();
+    add_chunks(&*store, chunks).await;
+    (database, store)
+}
+
+#[tokio::test]
+async fn what_only_its_caller_wants_is_not_made_without_it() {
+    let (database, store) = one(2).await;
+    let (ada, bob) = (join(&*store, "ada").await, join(&*store, "bob").await);
+    store.claim(ada, CLAIM, at(NOW)).await.unwrap();
+    let held = Held::new(&database, &store).await;
+    // Asked for, and given up.
+    assert!(poll!(store.claim(bob, CLAIM, at(NOW))).is_pending());
+    assert!(poll!(store.register(newcomer("eve"), at(NOW))).is_pending());
+    assert!(poll!(store.complete(ada, one_pair(), at(NOW))).is_pending());
+    held.let_go().await;
+    store.ping().await.unwrap();
+    let counts = store.counts().await.unwrap();
+    assert_eq!((counts.workers, counts.leased(), counts.closed), (2, 0, 1));
+    recount::check_postgres(&database.address).await;
+}
+
+#[tokio::test]
+async fn one_worker_waits_with_a_few_calls_only() {
+    let (database, store) = one(2).await;
+    let (ada, bob) = (join(&*store, "ada").await, join(&*store, "bob").await);
+    let held = Held::new(&database, &store).await;
+    let mut calls: Vec<_> = (0..8).map(|_| store.claim(ada, CLAIM, at(NOW))).collect();
+    for call in &mut calls {
+        assert!(poll!(call).is_pending());
+    }
+    let one_more = store.claim(ada, CLAIM, at(NOW)).await;
+    assert!(matches!(one_more, Err(StoreError::Unavailable(_))));
+    calls.push(store.claim(bob, CLAIM, at(NOW)));
+    held.let_go().await;
+    for call in calls {
+        call.await.unwrap();
+    }
+    assert_eq!(store.counts().await.unwrap().leased(), 2);
+}
+
+#[tokio::test]
+async fn a_counter_that_cannot_be_written_harms_nobody_else() {
+    let (database, store) = one(1).await;
+    let ada = join(&*store, "ada").await;
+    let client = database.client().await;
+    let spoil = "UPDATE stages SET open = 0 WHERE stage = 0";
+    client.batch_execute(spoil).await.unwrap();
+    let held = Held::new(&database, &store).await;
+    let mut claim = store.claim(ada, CLAIM, at(NOW));
+    let mut joined = store.register(newcomer("eve"), at(NOW));
+    assert!(poll!(&mut claim).is_pending() && poll!(&mut joined).is_pending());
+    held.let_go().await;
+    assert!(matches!(claim.await, Err(StoreError::Unavailable(_))));
+    joined.await.unwrap();
+    let mend = "UPDATE stages SET open = 2 WHERE stage = 0";
+    client.batch_execute(mend).await.unwrap();
+    recount::check_postgres(&database.address).await;
+}
+
+#[tokio::test]
+async fn what_fails_for_all_is_not_tried_one_by_one() {
+    let (database, store) = one(1).await;
+    let client = database.client().await;
+    let fill = "CREATE SEQUENCE tries;
+                CREATE FUNCTION fill() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                    PERFORM nextval('tries');
+                    RAISE 'no space left on device' USING ERRCODE = 'disk_full';
+                END $$;
+                CREATE TRIGGER fill BEFORE INSERT ON workers EXECUTE FUNCTION fill()";
+    client.batch_execute(fill).await.unwrap();
+    let held = Held::new(&database, &store).await;
+    let joins = ["ada", "bob"].map(|name| store.register(newcomer(name), at(NOW)));
+    let [mut ada, mut bob] = joins;
+    assert!(poll!(&mut ada).is_pending() && poll!(&mut bob).is_pending());
+    held.let_go().await;
+    for joined in [ada.await, bob.await] {
+        assert!(matches!(joined, Err(StoreError::Unavailable(_))));
+    }
+    let tries = client.query_one("SELECT last_value FROM tries", &[]).await;
+    assert_eq!(tries.unwrap().get::<_, i64>(0), 1);
+    client
+        .batch_execute("DROP TRIGGER fill ON workers")
+        .await
+        .unwrap();
+    join(&*store, "ada").await;
+}
