@@ -1,7 +1,10 @@
 //! Where the tracker takes the time from.
 
 use std::{
-    sync::atomic::{AtomicI64, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -14,30 +17,51 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Timestamp;
 }
 
-/// The machine's clock, read once; from then on time only moves forward, whatever is done to the
-/// machine's clock, so that no lease runs out because somebody corrected it.
+/// The machine's clock, but never backward: where it is set back, time goes on from where it was.
+/// It is followed forward, as after the machine was suspended, when nothing else tells that time has
+/// passed.
 #[derive(Debug)]
-pub struct SystemClock {
-    started: Duration,
-    since: Instant,
+pub struct SystemClock(Mutex<Reading>);
+
+/// What time it was at some instant.
+#[derive(Debug)]
+struct Reading {
+    time: Duration,
+    at: Instant,
+}
+
+impl Reading {
+    /// The time at a later instant, at which the machine's clock says `machine`.
+    fn later(&mut self, at: Instant, machine: Duration) -> Duration {
+        let passed = self.time + at.saturating_duration_since(self.at);
+        if machine > passed {
+            *self = Self { time: machine, at };
+        }
+        machine.max(passed)
+    }
 }
 
 impl Default for SystemClock {
     fn default() -> Self {
-        Self {
-            // A clock before 1970 counts as 1970: leases need differences only.
-            started: SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .unwrap_or_default(),
-            since: Instant::now(),
-        }
+        Self(Mutex::new(Reading {
+            time: machine_time(),
+            at: Instant::now(),
+        }))
     }
 }
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        seconds(self.started + self.since.elapsed())
+        // No step under the lock leaves it half changed.
+        let mut reading = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seconds(reading.later(Instant::now(), machine_time()))
     }
+}
+
+/// A clock before 1970 counts as 1970: leases need differences only.
+fn machine_time() -> Duration {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default()
 }
 
 /// A clock that is moved by hand.
@@ -70,6 +94,23 @@ pub(crate) fn seconds(duration: Duration) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_machine_is_followed_forward_and_never_back() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let time = Duration::from_secs;
+        let mut reading = Reading {
+            time: time(1_000),
+            at: start,
+        };
+        assert_eq!(reading.later(after(5), time(1_005)), time(1_005));
+        // Set back: time goes on at its pace.
+        assert_eq!(reading.later(after(10), time(400)), time(1_010));
+        // Suspended for an hour, of which the instants know nothing.
+        assert_eq!(reading.later(after(11), time(4_611)), time(4_611));
+        assert_eq!(reading.later(after(12), time(400)), time(4_612));
+    }
 
     #[test]
     fn the_system_clock_is_past_2020_and_the_manual_one_moves() {
