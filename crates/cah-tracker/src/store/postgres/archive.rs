@@ -43,7 +43,7 @@ pub(super) async fn dump(db: &mut Pooled, send: &mpsc::Sender<Rows>) -> Result<(
     db.run("ROLLBACK").await
 }
 
-fn names() -> String {
+pub(super) fn names() -> String {
     let names: Vec<&str> = TABLES.iter().map(|table| table.name).collect();
     names.join(", ")
 }

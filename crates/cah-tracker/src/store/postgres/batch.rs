@@ -5,9 +5,10 @@ use std::collections::HashSet;
 use tokio::sync::oneshot;
 
 use super::{
-    claims::{self, ClaimAsk, Claims},
+    claims::{self, ClaimAsk, Claims, Manner},
     connection::Connection,
     deltas::Deltas,
+    headcount::Headcount,
     leases::{self, CompleteAsk, FailAsk, Setback, Vain},
     workers::{self, JoinAsk},
 };
@@ -44,11 +45,14 @@ pub(super) struct Batch {
     leaves: Vec<Call<i64, ()>>,
     probes: Vec<Call<(), ()>>,
     workers: HashSet<i64>,
+    manner: Manner,
 }
 
 /// What came of a batch: a list a kind, in the order of the calls.
 pub(super) struct Answers {
     claims: Vec<Result<Claimed, StoreError>>,
+    /// Whose claims found open jobs in the hands of others only.
+    passed_over: HashSet<i64>,
     completions: Vec<Result<Accepted, StoreError>>,
     failures: Vec<Result<Accepted, StoreError>>,
     joins: Vec<Result<i64, StoreError>>,
@@ -109,14 +113,18 @@ impl Batch {
 
     /// Each change for itself.
     pub(super) fn split(self) -> impl Iterator<Item = Self> {
+        let manner = self.manner;
         let all = self.completions.into_iter().map(Change::Complete);
         let all = all.chain(self.failures.into_iter().map(Change::Fail));
         let all = all.chain(self.leaves.into_iter().map(Change::Leave));
         let all = all.chain(self.joins.into_iter().map(Change::Join));
         let all = all.chain(self.claims.into_iter().map(Change::Claim));
         let all = all.chain(self.probes.into_iter().map(Change::Probe));
-        all.map(|change| {
-            let mut batch = Self::default();
+        all.map(move |change| {
+            let mut batch = Self {
+                manner,
+                ..Self::default()
+            };
             batch.push(change);
             batch
         })
@@ -140,13 +148,13 @@ impl Batch {
         let [mut d1, mut d2, mut d3, mut d4] = std::array::from_fn(|_| Deltas::default());
         // Polled in this order, and sent in it: all is prepared.
         let (begun, locked, completed, failed, left, joined, claimed) = futures::join!(
-            db.run("BEGIN"),
+            db.run(self.begin()),
             workers::lock(db, &workers),
             leases::complete(db, &completions, &mut d1),
             leases::fail(db, &failures, &mut d2),
             workers::leave(db, &leaves, &mut d3),
             futures::future::join_all(joins),
-            claims::claim(db, &claims, &mut d4),
+            claims::claim(db, &claims, self.manner, &mut d4),
         );
         begun?;
         locked?;
@@ -157,14 +165,26 @@ impl Batch {
         if !self.probes.is_empty() {
             deltas.probe();
         }
-        let answers = Answers {
+        let mut answers = Answers {
+            passed_over: HashSet::new(),
             completions: self.explain_completions(db, completed?).await?,
             failures: self.explain_failures(db, failed?).await?,
             leaves: left?,
             joins: self.explain_joins(db, joined, stages).await?,
-            claims: claim_again(db, &claims, claimed?, &mut deltas).await?,
+            claims: claim_again(db, &claims, claimed?, self.manner, &mut deltas).await?,
         };
+        if self.manner == Manner::PassingOver {
+            answers.passed_over = claims::passed_over(db, &claims, &answers.claims).await?;
+        }
         Ok((answers, deltas))
+    }
+
+    /// Who waits for what others hold keeps everybody behind it waiting.
+    fn begin(&self) -> &'static str {
+        match self.manner {
+            Manner::PassingOver => "BEGIN",
+            Manner::Waiting => "BEGIN; SET LOCAL lock_timeout = '2s'",
+        }
     }
 
     async fn explain_completions(
@@ -209,9 +229,23 @@ impl Batch {
         Ok(answers)
     }
 
-    /// Keeps in memory what has been committed, and tells everybody.
-    pub(super) fn answer(self, answers: Answers, presence: &Presence) {
+    /// Keeps in memory what has been committed, and tells everybody but those whose claims are to be
+    /// made again, waiting for others; these are a batch of their own.
+    pub(super) fn answer(
+        self,
+        answers: Answers,
+        presence: &Presence,
+        headcount: &Headcount,
+    ) -> Self {
+        let mut again = Self {
+            manner: Manner::Waiting,
+            ..Self::default()
+        };
         for (call, answer) in self.claims.into_iter().zip(answers.claims) {
+            if answers.passed_over.contains(&call.ask.worker) {
+                again.push(Change::Claim(call));
+                continue;
+            }
             let (worker, reply) = (call.ask.worker, call.reply);
             conclude(presence, worker, "Received a job", reply, answer);
         }
@@ -227,16 +261,19 @@ impl Batch {
         for (call, answer) in self.joins.into_iter().zip(answers.joins) {
             if let Ok(worker) = &answer {
                 enter(presence, *worker, &call.ask);
+                headcount.change(1);
             }
             let _ = call.reply.send(answer);
         }
         for (call, answer) in self.leaves.into_iter().zip(answers.leaves) {
             presence.remove(call.ask);
+            headcount.change(if answer.is_ok() { -1 } else { 0 });
             let _ = call.reply.send(answer);
         }
         for call in self.probes {
             let _ = call.reply.send(Ok(()));
         }
+        again
     }
 
     /// Tells everybody that the store cannot be used.
@@ -308,6 +345,7 @@ async fn claim_again(
     db: &Connection,
     asks: &[&ClaimAsk],
     mut made: Claims,
+    manner: Manner,
     deltas: &mut Deltas,
 ) -> Result<Vec<Result<Claimed, StoreError>>, StoreError> {
     if made.holding.is_empty() {
@@ -323,7 +361,7 @@ async fn claim_again(
     };
     let setbacks: Vec<Setback<'_>> = holding.iter().map(setback).collect();
     leases::set_back(db, &setbacks, false, deltas).await?;
-    let again = claims::claim(db, &holding, deltas).await?;
+    let again = claims::claim(db, &holding, manner, deltas).await?;
     for (i, answer) in made.holding.iter().zip(again.answers) {
         made.answers[*i] = answer;
     }

@@ -1,6 +1,6 @@
 //! Claims: those of many workers are one statement, wherever the jobs come in order.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use cah_protocol::Shard;
 use tokio_postgres::Row;
@@ -21,7 +21,7 @@ pub(super) struct ClaimAsk {
 
 /// The callers of a claim; those that hold nothing get the jobs that `next` finds.
 macro_rules! claim_with {
-    ($next:literal) => {
+    ($next:expr) => {
         concat!(
             "WITH caller AS MATERIALIZED (
                  SELECT w.id, w.first_stage, a.at, a.turn
@@ -62,23 +62,35 @@ macro_rules! claim_with {
     };
 }
 
-/// `state = 0` is spelled out so that the partial index applies. Jobs that another tracker is
-/// about to lease are passed over.
-const CLAIM_OLDEST: &str = claim_with!(
-    "next AS MATERIALIZED (
-         SELECT w.stage, j.number,
-                row_number() OVER (PARTITION BY w.stage ORDER BY priority DESC, setbacks, number)
-                AS place
-         FROM (SELECT stage, count(*) AS jobs FROM idle GROUP BY stage) w
-         CROSS JOIN LATERAL (
-             SELECT number, priority, setbacks FROM jobs WHERE state = 0 AND stage = w.stage
-             ORDER BY priority DESC, setbacks, number LIMIT w.jobs FOR UPDATE SKIP LOCKED
-         ) j
-     )"
-);
+/// `state = 0` is spelled out so that the partial index applies.
+macro_rules! claim_oldest_with {
+    ($locked:literal) => {
+        claim_with!(concat!(
+            "next AS MATERIALIZED (
+                 SELECT w.stage, j.number,
+                        row_number() OVER (PARTITION BY w.stage
+                                           ORDER BY priority DESC, setbacks, number) AS place
+                 FROM (SELECT stage, count(*) AS jobs FROM idle GROUP BY stage) w
+                 CROSS JOIN LATERAL (
+                     SELECT number, priority, setbacks FROM jobs
+                     WHERE state = 0 AND stage = w.stage
+                     ORDER BY priority DESC, setbacks, number LIMIT w.jobs FOR UPDATE ",
+            $locked,
+            "
+                 ) j
+             )"
+        ))
+    };
+}
+
+/// Jobs that another tracker is about to lease are passed over.
+pub(super) const CLAIM_OLDEST: &str = claim_oldest_with!("SKIP LOCKED");
+
+/// Jobs that others hold are waited for, whichever of them are open then.
+const CLAIM_WAITING: &str = claim_oldest_with!("");
 
 /// The same for one caller: the first job from a drawn number on, among the first ones' equals.
-const CLAIM_RANDOM: &str = claim_with!(
+pub(super) const CLAIM_RANDOM: &str = claim_with!(
     "first AS MATERIALIZED (
          SELECT i.stage, j.* FROM idle i CROSS JOIN LATERAL (
              SELECT number, priority, setbacks FROM jobs WHERE state = 0 AND stage = i.stage
@@ -109,7 +121,23 @@ const CLAIM_RANDOM: &str = claim_with!(
 );
 
 /// The statements that batches send, to be prepared before.
-pub(super) const STATEMENTS: &[&str] = &[CLAIM_OLDEST, CLAIM_RANDOM];
+pub(super) const STATEMENTS: &[&str] = &[CLAIM_OLDEST, CLAIM_RANDOM, CLAIM_WAITING];
+
+/// Those of some workers for whom a job is open.
+const HAS_OPEN: &str = "
+    SELECT id FROM workers
+    WHERE id = ANY ($1)
+      AND EXISTS (SELECT 1 FROM jobs WHERE state = 0 AND stage = workers.first_stage)";
+
+/// What becomes of jobs that others hold at this moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// They are passed over.
+    #[default]
+    PassingOver,
+    /// They are waited for.
+    Waiting,
+}
 
 /// What came of the claims in order, and where in this order are those whose worker still holds a
 /// job; nothing has happened for these yet.
@@ -122,15 +150,17 @@ pub(super) struct Claims {
 pub(super) async fn claim(
     db: &Connection,
     asks: &[&ClaimAsk],
+    manner: Manner,
     deltas: &mut Deltas,
 ) -> Result<Claims, StoreError> {
     let mut found: HashMap<i64, Row> = HashMap::new();
-    let oldest = asks.iter().filter(|ask| ask.claim.order == Order::Oldest);
-    let random = asks.iter().filter(|ask| ask.claim.order == Order::Random);
-    let oldest: Vec<&ClaimAsk> = oldest.copied().collect();
-    let random = random.map(|ask| claim_random(db, ask));
-    let (oldest, random) =
-        futures::join!(claim_oldest(db, &oldest), futures::future::join_all(random));
+    let in_order = |ask: &&&ClaimAsk| ask.claim.order == Order::Oldest || manner == Manner::Waiting;
+    let (oldest, random): (Vec<&ClaimAsk>, Vec<&ClaimAsk>) = asks.iter().partition(in_order);
+    let random = random.into_iter().map(|ask| claim_random(db, ask));
+    let (oldest, random) = futures::join!(
+        claim_oldest(db, &oldest, manner),
+        futures::future::join_all(random)
+    );
     let rows = random.into_iter().chain([oldest]);
     for row in rows.collect::<Result<Vec<_>, _>>()?.into_iter().flatten() {
         found.insert(row.get(0), row);
@@ -149,13 +179,38 @@ pub(super) async fn claim(
     Ok(claims)
 }
 
-async fn claim_oldest(db: &Connection, asks: &[&ClaimAsk]) -> Result<Vec<Row>, StoreError> {
+async fn claim_oldest(
+    db: &Connection,
+    asks: &[&ClaimAsk],
+    manner: Manner,
+) -> Result<Vec<Row>, StoreError> {
     if asks.is_empty() {
         return Ok(Vec::new());
     }
     let workers: Vec<i64> = asks.iter().map(|ask| ask.worker).collect();
     let at: Vec<i64> = asks.iter().map(|ask| ask.moment.now).collect();
-    db.query(CLAIM_OLDEST, &[&workers, &at]).await
+    let sql = match manner {
+        Manner::PassingOver => CLAIM_OLDEST,
+        Manner::Waiting => CLAIM_WAITING,
+    };
+    db.query(sql, &[&workers, &at]).await
+}
+
+/// Those of the callers that got nothing although a job is open for them: somebody else holds it
+/// at this moment, and may yet let it go.
+pub(super) async fn passed_over(
+    db: &Connection,
+    asks: &[&ClaimAsk],
+    answers: &[Result<Claimed, StoreError>],
+) -> Result<HashSet<i64>, StoreError> {
+    let vain = asks.iter().zip(answers);
+    let vain = vain.filter(|(_, answer)| matches!(answer, Err(StoreError::NoOpenJob)));
+    let vain: Vec<i64> = vain.map(|(ask, _)| ask.worker).collect();
+    if vain.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let rows = db.query(HAS_OPEN, &[&vain]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 async fn claim_random(db: &Connection, ask: &ClaimAsk) -> Result<Vec<Row>, StoreError> {

@@ -19,6 +19,7 @@ use super::{
     connector::Connector,
     crowd::{Crowd, Place},
     deltas::Failure,
+    headcount::Headcount,
     leases, workers,
 };
 use crate::store::{StoreError, presence::Presence};
@@ -51,11 +52,16 @@ pub(super) struct Committer {
 }
 
 impl Committer {
-    pub(super) fn start(connector: Arc<Connector>, presence: Arc<Presence>) -> Self {
+    pub(super) fn start(
+        connector: Arc<Connector>,
+        presence: Arc<Presence>,
+        headcount: Arc<Headcount>,
+    ) -> Self {
         let (queue, changes) = mpsc::channel(QUEUE);
         let worker = Worker {
             connector,
             presence,
+            headcount,
             connection: None,
             stages: 0,
         };
@@ -112,6 +118,7 @@ fn stopped() -> StoreError {
 struct Worker {
     connector: Arc<Connector>,
     presence: Arc<Presence>,
+    headcount: Arc<Headcount>,
     connection: Option<Connection>,
     /// How many stages the project had when somebody looked.
     stages: i64,
@@ -164,15 +171,18 @@ impl Worker {
         }
         *waiting = later;
         if batch.len() > 0 {
-            self.commit(batch).await;
+            for passed_over in self.commit(batch).await {
+                self.commit(passed_over).await;
+            }
         }
         // They were under way until now.
         drop(places);
     }
 
-    async fn commit(&mut self, batch: Batch) {
+    /// Returns the claims that are to be made again, waiting for what others held.
+    async fn commit(&mut self, batch: Batch) -> Vec<Batch> {
         let error = match self.attempt(&batch).await {
-            Ok(answers) => return batch.answer(answers, &self.presence),
+            Ok(answers) => return self.answer(batch, answers).into_iter().collect(),
             Err(Failure::Unknown(error)) => return self.refuse(batch, &error),
             Err(Failure::Undone(error)) => error,
         };
@@ -185,19 +195,29 @@ impl Worker {
             return self.refuse(batch, &error);
         };
         tracing::debug!(%error, batches = again.len(), "a transaction is made again");
+        let mut passed_over = Vec::new();
         for batch in again {
             match self.attempt(&batch).await {
-                Ok(answers) => batch.answer(answers, &self.presence),
+                Ok(answers) => passed_over.extend(self.answer(batch, answers)),
                 Err(Failure::Unknown(error) | Failure::Undone(error)) => {
-                    self.refuse(batch, &error);
+                    passed_over.extend(self.refuse(batch, &error));
                 }
             }
         }
+        passed_over
     }
 
-    fn refuse(&self, batch: Batch, error: &StoreError) {
+    /// Tells everybody what came of it; returns the claims that are to be made again.
+    fn answer(&self, batch: Batch, answers: Answers) -> Option<Batch> {
+        let again = batch.answer(answers, &self.presence, &self.headcount);
+        (again.len() > 0).then_some(again)
+    }
+
+    /// Tells everybody that the store cannot be used; nothing is made again.
+    fn refuse(&self, batch: Batch, error: &StoreError) -> Vec<Batch> {
         tracing::warn!(%error, changes = batch.len(), "the database refused a transaction");
         batch.refuse(error);
+        Vec::new()
     }
 
     /// One transaction, one flush to the server's disk.

@@ -92,18 +92,18 @@ pub(super) async fn outcomes(db: &Connection) -> Result<OutcomeCounts, StoreErro
     Ok(counts)
 }
 
+pub(super) const LEADERBOARD: &str = "
+    SELECT c.nickname, b.jobs, b.pairs FROM boards b
+    JOIN contributors c ON c.id = b.contributor
+    WHERE b.stage = $1 ORDER BY b.jobs DESC, b.pairs DESC LIMIT $2";
+
 pub(super) async fn leaderboard(
     db: &Connection,
     stage: u8,
     limit: u32,
 ) -> Result<Vec<BoardRow>, StoreError> {
     let rows = db
-        .query(
-            "SELECT c.nickname, b.jobs, b.pairs FROM boards b
-             JOIN contributors c ON c.id = b.contributor
-             WHERE b.stage = $1 ORDER BY b.jobs DESC, b.pairs DESC LIMIT $2",
-            &[&i64::from(stage), &i64::from(limit)],
-        )
+        .query(LEADERBOARD, &[&i64::from(stage), &i64::from(limit)])
         .await?;
     let rows = rows.iter().map(|row| BoardRow {
         nickname: row.get(0),

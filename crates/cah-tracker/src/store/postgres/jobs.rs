@@ -13,17 +13,18 @@ use crate::store::{
     rules::{MUCH_TEXT, signed, unsigned},
 };
 
-/// The counters, as of the last commit of any tracker.
-pub(super) async fn counts(db: &Connection) -> Result<Counts, StoreError> {
+/// The counters, as of the last commit of any tracker. The workers are counted where it is not
+/// known how many there are.
+pub(super) async fn counts(db: &Connection, workers: Option<i64>) -> Result<Counts, StoreError> {
     let row = db
         .query_one(
             "SELECT p.kind, t.jobs, t.closed, t.banned, t.parked, t.pairs,
-                    (SELECT count(*) FROM workers),
+                    coalesce($1::bigint, (SELECT count(*) FROM workers)),
                     array(SELECT name FROM stages ORDER BY stage),
                     array(SELECT open FROM stages ORDER BY stage),
                     array(SELECT leased FROM stages ORDER BY stage)
              FROM totals t, project p",
-            &[],
+            &[&workers],
         )
         .await?;
     let names: Vec<String> = row.get(7);

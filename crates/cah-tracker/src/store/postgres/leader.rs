@@ -4,7 +4,10 @@
 //! so that another takes over when it ends, however it ends. What the session hears of workers
 //! that are gone only saves time: heartbeats of such are found out when they are stored.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{self, Arc, PoisonError},
+    time::Duration,
+};
 
 use tokio::{
     sync::{Mutex, MutexGuard},
@@ -29,6 +32,13 @@ const LOOK: Duration = Duration::from_secs(1);
 /// A tracker that was not known to live for so long is gone, in seconds.
 const LIVES: i64 = 60;
 
+/// What another tracker heard of a worker may not be stored yet, in seconds: so much later is
+/// late where there are others.
+const UNSTORED: i64 = 15;
+
+/// How long after a break the others have stored what they heard during it, in seconds.
+const CALM: i64 = 30;
+
 /// Trackers that are gone are forgotten after so many seconds.
 const FORGOTTEN: i64 = 86_400;
 
@@ -50,6 +60,29 @@ pub(super) struct Leader {
     presence: Arc<Presence>,
     id: Uuid,
     session: Mutex<Option<Session>>,
+    watch: sync::Mutex<Watch>,
+}
+
+/// What is known of the others, and whether they can have stored what they know.
+#[derive(Default)]
+struct Watch {
+    /// Since when the session stands and what is heard here is stored, without a break.
+    since: Option<Timestamp>,
+    /// Whether there are others, or were before the break.
+    others: bool,
+}
+
+impl Watch {
+    fn is_calm(&self, now: Timestamp) -> bool {
+        self.since
+            .is_some_and(|since| now.saturating_sub(since) >= CALM)
+    }
+
+    fn note(&mut self, now: Timestamp, others: bool) {
+        self.since.get_or_insert(now);
+        // Those of before a break come back at their own time.
+        self.others = others || (self.others && !self.is_calm(now));
+    }
 }
 
 struct Session {
@@ -65,6 +98,7 @@ impl Leader {
             presence,
             id: Uuid::new_v4(),
             session: Mutex::default(),
+            watch: sync::Mutex::default(),
         }
     }
 
@@ -117,7 +151,30 @@ impl Leader {
         let forgotten = now.saturating_sub(FORGOTTEN);
         db.execute("DELETE FROM replicas WHERE seen < $1", &[&forgotten])
             .await?;
+        let others = self.has_others(db, now).await?;
+        self.watch().note(now, others);
         Ok(())
+    }
+
+    /// Takes note that the database could not be reached for a while, perhaps by nobody.
+    pub(super) fn interrupted(&self) {
+        self.watch().since = None;
+    }
+
+    /// Who should have called by then is late; `None` where nobody can say so yet, because others
+    /// may have heard from anybody and could not store it.
+    pub(super) fn late_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let watch = self.watch();
+        match (watch.others, watch.is_calm(now)) {
+            (false, _) => Some(now),
+            (true, true) => Some(now.saturating_sub(UNSTORED)),
+            (true, false) => None,
+        }
+    }
+
+    fn watch(&self) -> sync::MutexGuard<'_, Watch> {
+        // No step under the lock leaves it half changed.
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells the others that it is gone, and gives up its lock.
@@ -133,6 +190,7 @@ impl Leader {
         let mut session = self.session.lock().await;
         if session.as_ref().is_none_or(|open| open.db.is_closed()) {
             session.take();
+            self.interrupted();
             *session = Some(self.connect().await?);
             // Nobody told this tracker who left until now: it asks again for each worker.
             self.presence.forget_saved();

@@ -8,6 +8,7 @@
 
 mod address;
 mod admin;
+mod analysis;
 mod archive;
 mod batch;
 mod chunks;
@@ -19,11 +20,14 @@ mod contributors;
 mod crowd;
 mod deltas;
 mod flags;
+mod headcount;
 mod imports;
 mod jobs;
 mod leader;
 mod leases;
 mod parking;
+#[cfg(test)]
+mod plans;
 mod pool;
 mod schema;
 mod series;
@@ -44,19 +48,20 @@ use super::{
     presence::{Beat, Presence},
 };
 use crate::clock::Timestamp;
+use analysis::Analysis;
 use batch::Change;
 use claims::ClaimAsk;
 use committer::Committer;
 use connection::{check_storable, storable};
 use connector::Connector;
+use headcount::Headcount;
 use leader::Leader;
 use leases::{CompleteAsk, FailAsk};
 use pool::{Pool, atomically};
 use workers::JoinAsk;
 
-/// What another tracker heard of a worker may not be stored yet, in seconds: so much later is
-/// late where there are others.
-const UNSTORED: i64 = 15;
+/// Connections for reads, and for changes that are not frequent.
+const READS: usize = 6;
 
 /// Heartbeats that are stored in one statement.
 const BEATS: usize = 1_000;
@@ -68,7 +73,11 @@ const PARTING: (u32, Duration) = (20, Duration::from_millis(50));
 pub struct PostgresStore {
     committer: Committer,
     pool: Pool,
+    /// For what keeps workers and trackers alive: no page and no operator is in its way.
+    lifeline: Pool,
     presence: Arc<Presence>,
+    headcount: Arc<Headcount>,
+    analysis: Analysis,
     leader: Arc<Leader>,
     listening: AbortOnDropHandle<()>,
 }
@@ -102,10 +111,18 @@ impl PostgresStore {
         let leader = Arc::new(leader);
         let listening = Arc::clone(&leader);
         let listening = tokio::spawn(async move { listening.keep_listening().await });
+        let headcount = Arc::new(Headcount::default());
         Ok(Self {
-            committer: Committer::start(Arc::clone(&connector), Arc::clone(&presence)),
-            pool: Pool::new(connector, first),
+            committer: Committer::start(
+                Arc::clone(&connector),
+                Arc::clone(&presence),
+                Arc::clone(&headcount),
+            ),
+            pool: Pool::new(Arc::clone(&connector), READS, Some(first)),
+            lifeline: Pool::new(connector, 1, None),
             presence,
+            headcount,
+            analysis: Analysis::default(),
             leader,
             listening: AbortOnDropHandle::new(listening),
         })
@@ -128,6 +145,21 @@ impl PostgresStore {
         self.presence.touch(caller, moment, progress)
     }
 
+    /// Stores what was heard from workers, and tells the other trackers that this one lives.
+    async fn store_and_appear(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.store_beats().await?;
+        self.presence.forget_late(now);
+        let db = self.lifeline.get().await?;
+        self.leader.appear(&db, now).await
+    }
+
+    /// Takes note of workers that were removed here.
+    fn forget(&self, gone: &[i64]) {
+        gone.iter().for_each(|worker| self.presence.remove(*worker));
+        self.headcount
+            .change(-i64::try_from(gone.len()).unwrap_or(i64::MAX));
+    }
+
     /// Stores what was heard from workers.
     async fn store_beats(&self) -> Result<(), StoreError> {
         let mut beats = self.presence.take_unsaved();
@@ -145,7 +177,7 @@ impl PostgresStore {
     }
 
     async fn store_some(&self, beats: &[Beat]) -> Result<(), StoreError> {
-        let db = self.pool.get().await?;
+        let db = self.lifeline.get().await?;
         let stored = workers::store_beats(&db, beats).await?;
         self.presence.mark_saved(&stored.saved);
         self.presence.mark_unsaved(&stored.missed);
@@ -158,7 +190,7 @@ impl PostgresStore {
     /// Whether other trackers serve the project. One that has just ended may still seem to: it is
     /// given a moment.
     async fn has_lasting_others(&self, now: Timestamp) -> Result<bool, StoreError> {
-        let db = self.pool.get().await?;
+        let db = self.lifeline.get().await?;
         let (looks, pause) = PARTING;
         for _ in 0..looks {
             if !self.leader.has_others(&db, now).await? {
@@ -239,7 +271,10 @@ impl Jobs for PostgresStore {
     }
 
     async fn counts(&self) -> Result<Counts, StoreError> {
-        jobs::counts(&*self.pool.get().await?).await
+        let known = self.headcount.known();
+        let counts = jobs::counts(&*self.pool.get().await?, known.count).await?;
+        self.headcount.keep(&known, counts.workers);
+        Ok(counts)
     }
 
     async fn parked(&self, after: u64, limit: u32) -> Result<Vec<ParkedJob>, StoreError> {
@@ -282,11 +317,15 @@ impl Admin for PostgresStore {
     }
 
     async fn add_chunks(&self, urls: Vec<String>, priority: i64) -> Result<Added, StoreError> {
-        atomically!(self.pool, |tx| imports::add_chunks(tx, &urls, priority))
+        let added = atomically!(self.pool, |tx| imports::add_chunks(tx, &urls, priority))?;
+        self.analysis.after_import(&self.pool).await;
+        Ok(added)
     }
 
     async fn add_payloads(&self, texts: Vec<String>, priority: i64) -> Result<Added, StoreError> {
-        atomically!(self.pool, |tx| imports::add_payloads(tx, &texts, priority))
+        let added = atomically!(self.pool, |tx| imports::add_payloads(tx, &texts, priority))?;
+        self.analysis.after_import(&self.pool).await;
+        Ok(added)
     }
 
     async fn requeue(&self, number: Option<u64>) -> Result<u64, StoreError> {
@@ -315,7 +354,7 @@ impl Admin for PostgresStore {
 
     async fn exclude(&self, exclusion: Exclusion) -> Result<u64, StoreError> {
         let gone = atomically!(self.pool, |tx| admin::exclude(tx, &exclusion))?;
-        gone.iter().for_each(|worker| self.presence.remove(*worker));
+        self.forget(&gone);
         Ok(gone.len() as u64)
     }
 
@@ -358,33 +397,32 @@ impl Workers for PostgresStore {
             return Ok(all);
         }
         self.flush(now).await?;
-        let others = self
-            .leader
-            .has_others(&*self.pool.get().await?, now)
-            .await?;
-        let late = now.saturating_sub(if others { UNSTORED } else { 0 });
-        loop {
-            let presence = &self.presence;
-            let (silent, reaped) = atomically!(self.pool, |tx| workers::reap(
+        let Some(late) = self.leader.late_at(now) else {
+            return Ok(all);
+        };
+        let presence = &self.presence;
+        let mut next = Some(i64::MIN);
+        while let Some(after) = next {
+            let page = atomically!(self.lifeline, |tx| workers::reap(
                 tx,
                 presence,
+                after,
                 late,
                 max_failures,
                 now
             ))?;
-            silent.iter().for_each(|worker| presence.remove(*worker));
-            all.workers += reaped.workers;
-            all.jobs += reaped.jobs;
-            if !workers::may_be_more(&silent) {
-                return Ok(all);
-            }
+            self.forget(&page.silent);
+            all.workers += page.reaped.workers;
+            all.jobs += page.reaped.jobs;
+            next = page.next;
         }
+        Ok(all)
     }
 
     async fn grant_grace(&self, now: Timestamp, until: Timestamp) -> Result<(), StoreError> {
         if !self.has_lasting_others(now).await? {
             self.presence.grant_grace(until);
-            let db = self.pool.get().await?;
+            let db = self.lifeline.get().await?;
             // Also where it is earlier: a deadline that lies further ahead was set by a clock that
             // was wrong.
             db.execute("UPDATE workers SET deadline = $1", &[&until])
@@ -394,9 +432,11 @@ impl Workers for PostgresStore {
     }
 
     async fn flush(&self, now: Timestamp) -> Result<(), StoreError> {
-        self.store_beats().await?;
-        self.presence.forget_late(now);
-        self.leader.appear(&*self.pool.get().await?, now).await
+        let flushed = self.store_and_appear(now).await;
+        if flushed.is_err() {
+            self.leader.interrupted();
+        }
+        flushed
     }
 
     async fn workers(&self, query: WorkerQuery) -> Result<WorkerList, StoreError> {
@@ -465,6 +505,8 @@ impl Archive for PostgresStore {
         let loaded = archive::load(&mut tx, &mut rows, replace, until).await;
         tx.end(loaded).await?;
         self.presence.clear();
+        self.headcount.forget();
+        self.analysis.after_load(&self.pool).await;
         Ok(())
     }
 }
@@ -482,6 +524,7 @@ impl Store for PostgresStore {
         }
         self.committer.stop().await;
         self.pool.close();
+        self.lifeline.close();
     }
 }
 
@@ -489,6 +532,6 @@ impl PostgresStore {
     /// Stores what is in memory and says goodbye to the other trackers.
     async fn part(&self) -> Result<(), StoreError> {
         self.store_beats().await?;
-        self.leader.disappear(&*self.pool.get().await?).await
+        self.leader.disappear(&*self.lifeline.get().await?).await
     }
 }

@@ -14,21 +14,21 @@ use crate::store::{
 /// The latest messages that are shown of a parked job.
 const MESSAGES: i64 = 3;
 
+pub(super) const LIST: &str = "
+    SELECT number, failures,
+           (SELECT data FROM payloads WHERE payloads.number = jobs.number),
+           (SELECT url FROM chunks WHERE chunk = (jobs.number + 1) / 2),
+           array(SELECT message FROM failures f WHERE f.number = jobs.number
+                 ORDER BY attempt DESC LIMIT $2)
+    FROM jobs WHERE state = 4 AND number > $3 ORDER BY number LIMIT $1";
+
 pub(super) async fn list(
     db: &Connection,
     after: u64,
     limit: u32,
 ) -> Result<Vec<ParkedJob>, StoreError> {
     let rows = db
-        .query(
-            "SELECT number, failures,
-                    (SELECT data FROM payloads WHERE payloads.number = jobs.number),
-                    (SELECT url FROM chunks WHERE chunk = (jobs.number + 1) / 2),
-                    array(SELECT message FROM failures f WHERE f.number = jobs.number
-                          ORDER BY attempt DESC LIMIT $2)
-             FROM jobs WHERE state = 4 AND number > $3 ORDER BY number LIMIT $1",
-            &[&i64::from(limit), &MESSAGES, &signed(after)],
-        )
+        .query(LIST, &[&i64::from(limit), &MESSAGES, &signed(after)])
         .await?;
     let parked = rows.iter().map(|row| {
         let number = row.get(0);

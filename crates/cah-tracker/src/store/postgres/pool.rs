@@ -15,9 +15,6 @@ use tokio::{
 use super::{connection::Connection, connector::Connector, deltas::Deltas};
 use crate::store::StoreError;
 
-/// Connections at the same time.
-const CONNECTIONS: usize = 6;
-
 /// How long a caller waits for one.
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -28,11 +25,16 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub(super) fn new(connector: Arc<Connector>, first: Connection) -> Self {
+    /// For so many connections at the same time; one is there already, perhaps.
+    pub(super) fn new(
+        connector: Arc<Connector>,
+        connections: usize,
+        first: Option<Connection>,
+    ) -> Self {
         Self {
             connector,
-            places: Arc::new(Semaphore::new(CONNECTIONS)),
-            idle: Arc::new(Mutex::new(vec![first])),
+            places: Arc::new(Semaphore::new(connections)),
+            idle: Arc::new(Mutex::new(first.into_iter().collect())),
         }
     }
 

@@ -10,6 +10,7 @@ use crate::store::TABLES;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/postgres/0001_tracker.sql"),
     include_str!("../../../migrations/postgres/0002_history_and_exclusions.sql"),
+    include_str!("../../../migrations/postgres/0003_upkeep.sql"),
 ];
 
 /// The version of a store on which all of them have run.

@@ -21,7 +21,7 @@ use crate::{
     token::TokenHash,
 };
 
-/// Workers that are removed in one transaction.
+/// Workers that are looked at, and perhaps removed, in one transaction.
 const REAPED: usize = 1_000;
 
 /// A worker that wants to join.
@@ -178,23 +178,35 @@ pub(super) async fn leave(
     Ok(workers.iter().map(answer).collect())
 }
 
-/// Removes some of the workers that were silent until after `late`, as far as is known here and in
-/// the database; what they hold has failed.
+/// What came of looking at some of the workers.
+pub(super) struct Page {
+    /// Those that were removed.
+    pub(super) silent: Vec<i64>,
+    pub(super) reaped: Reaped,
+    /// Where to go on, if there may be more.
+    pub(super) next: Option<i64>,
+}
+
+/// Removes some of the workers with later ids than `after` that were silent until after `late`, as
+/// far as is known here and in the database; what they hold has failed.
 pub(super) async fn reap(
     tx: &mut Transaction,
     presence: &Presence,
+    after: i64,
     late: Timestamp,
     max_failures: u32,
     now: Timestamp,
-) -> Result<(Vec<i64>, Reaped), StoreError> {
+) -> Result<Page, StoreError> {
     let rows = tx
         .query(
-            "SELECT id FROM workers WHERE deadline <= $1 ORDER BY id LIMIT $2
+            "SELECT id FROM workers WHERE deadline <= $1 AND id > $3 ORDER BY id LIMIT $2
              FOR UPDATE SKIP LOCKED",
-            &[&late, &(REAPED as i64)],
+            &[&late, &(REAPED as i64), &after],
         )
         .await?;
-    let silent = rows.iter().map(|row| row.get(0));
+    let late: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
+    let next = late.last().copied().filter(|_| late.len() == REAPED);
+    let silent = late.into_iter();
     let silent: Vec<i64> = silent.filter(|id| !presence.hears(*id, now)).collect();
     let setback = |worker: &i64| Setback {
         worker: *worker,
@@ -214,13 +226,16 @@ pub(super) async fn reap(
         workers: silent.len() as u64,
         jobs: jobs.len() as u64,
     };
-    Ok((silent, reaped))
+    Ok(Page {
+        silent,
+        reaped,
+        next,
+    })
 }
 
-/// Whether there may be more to reap than was reaped at once.
-pub(super) fn may_be_more(silent: &[i64]) -> bool {
-    silent.len() == REAPED
-}
+pub(super) const BY_TOKEN: &str = "
+    SELECT id, role, last_seen, deadline, progress FROM workers
+    WHERE token_hash = $1 AND deadline > $2";
 
 /// The worker with this token, if it is still expected to call.
 pub(super) async fn find_by_token(
@@ -228,13 +243,8 @@ pub(super) async fn find_by_token(
     caller: Caller,
     now: Timestamp,
 ) -> Result<Option<Known>, StoreError> {
-    let row = db
-        .query_opt(
-            "SELECT id, role, last_seen, deadline, progress FROM workers
-             WHERE token_hash = $1 AND deadline > $2",
-            &[&caller.token.as_bytes().as_slice(), &now],
-        )
-        .await?;
+    let token = caller.token.as_bytes().as_slice();
+    let row = db.query_opt(BY_TOKEN, &[&token, &now]).await?;
     Ok(row.map(|row| known(&row, caller.token)))
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cah_tracker::store::{self, Store, StoreError};
+use cah_tracker::store::{self, Claim, Order, Store, StoreError};
 use futures::poll;
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
@@ -26,14 +26,7 @@ impl Held {
         client.batch_execute(lock).await.unwrap();
         let store = Arc::clone(store);
         let waits = tokio::spawn(async move { store.ping().await });
-        let waiting = "SELECT EXISTS (SELECT 1 FROM pg_stat_activity
-                       WHERE datname = current_database() AND wait_event_type = 'Lock')";
-        // In its transaction the other one would see the same for ever.
-        let watcher = database.client().await;
-        eventually("it does not wait", async || {
-            watcher.query_one(waiting, &[]).await.unwrap().get(0)
-        })
-        .await;
+        eventually("it does not wait", async || database.waiting().await == 1).await;
         Self { client, waits }
     }
 
@@ -131,4 +124,21 @@ async fn what_fails_for_all_is_not_tried_one_by_one() {
         .await
         .unwrap();
     join(&*store, "ada").await;
+}
+
+#[tokio::test]
+async fn a_job_that_another_one_lets_go_is_found() {
+    for order in [Order::Oldest, Order::Random] {
+        let (database, store) = one(1).await;
+        let ada = join(&*store, "ada").await;
+        let other = database.client().await;
+        let hold = "BEGIN; SELECT 1 FROM jobs FOR UPDATE";
+        other.batch_execute(hold).await.unwrap();
+        let claim = Claim { order, ..CLAIM };
+        let claim = tokio::spawn(async move { store.claim(ada, claim, at(NOW)).await });
+        let waits = async || database.waiting().await == 1;
+        eventually("it does not wait for the jobs", waits).await;
+        other.batch_execute("ROLLBACK").await.unwrap();
+        claim.await.unwrap().unwrap();
+    }
 }

@@ -255,13 +255,26 @@ impl Database {
         format!("{}?options=-c%20search_path%3D{name}", self.address)
     }
 
+    /// Ends all sessions, as a server does that is started anew.
+    pub(crate) async fn end_sessions(&self) {
+        let end = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+                   WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        self.client().await.batch_execute(end).await.unwrap();
+    }
+
+    /// How many sessions wait for what others hold.
+    pub(crate) async fn waiting(&self) -> i64 {
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let client = self.client().await;
+        client.query_one(waiting, &[]).await.unwrap().get(0)
+    }
+
     /// How often the server found transactions in it that waited for each other. All sessions are
     /// ended for that: each tells what it saw at its end.
     pub(crate) async fn deadlocks(&self) -> i64 {
-        let end = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
-                   WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        self.end_sessions().await;
         let client = self.client().await;
-        client.batch_execute(end).await.unwrap();
         let seen = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
         client.query_one(seen, &[]).await.unwrap().get(0)
     }

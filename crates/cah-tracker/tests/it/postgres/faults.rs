@@ -10,10 +10,12 @@ use std::{
 
 use cah_tracker::store::{self, Accepted, Caller, Completion, Store, StoreError};
 use futures::future::join_all;
+use tokio::task::JoinHandle;
+use tokio_postgres::Client;
 
 use super::{
     cluster::{self, Database},
-    replicas::{CLAIM, NOW, add_chunks, at, join, one_pair},
+    replicas::{CLAIM, NOW, add_chunks, at, eventually, join, one_pair},
 };
 use crate::recount;
 
@@ -156,4 +158,52 @@ async fn text_that_cannot_be_stored_harms_nobody_else() {
     assert!(matches!(added, Err(StoreError::Conflict(_))));
     store.complete(a, output("fine"), at(NOW)).await.unwrap();
     recount::check_postgres(&database.address).await;
+}
+
+/// Reads that wait until the client ends its transaction.
+async fn slow_reads(
+    database: &Database,
+    store: &Arc<dyn Store>,
+    count: i64,
+) -> (Client, Vec<JoinHandle<()>>) {
+    let client = database.client().await;
+    let lock = "BEGIN; LOCK TABLE series IN ACCESS EXCLUSIVE MODE";
+    client.batch_execute(lock).await.unwrap();
+    let read = |_| {
+        let store = Arc::clone(store);
+        tokio::spawn(async move { drop(store.points(1).await) })
+    };
+    let reads = (0..count).map(read).collect();
+    let wait = async || database.waiting().await == count;
+    eventually("they do not wait", wait).await;
+    (client, reads)
+}
+
+#[tokio::test]
+async fn a_read_that_nobody_waits_for_keeps_nobody_waiting() {
+    let database = Database::new().await;
+    let store = store::open(&database.address).await.unwrap();
+    let (_client, reads) = slow_reads(&database, &store, 1).await;
+    for read in reads {
+        read.abort();
+        assert!(read.await.unwrap_err().is_cancelled());
+    }
+    assert_eq!(store.banner().await.unwrap(), "");
+    // The server is still at it.
+    assert_eq!(database.waiting().await, 1);
+}
+
+#[tokio::test]
+async fn slow_reads_keep_no_heartbeat_from_being_stored() {
+    let database = Database::new().await;
+    let store = store::open(&database.address).await.unwrap();
+    let ada = join(&*store, "ada").await;
+    let (_client, _reads) = slow_reads(&database, &store, 6).await;
+    store.beat(ada, None, at(NOW + 1)).await.unwrap();
+    store.flush(NOW + 1).await.unwrap();
+    store.reap(NOW + 1, 9).await.unwrap();
+    assert_eq!(database.waiting().await, 6);
+    let seen = "SELECT last_seen FROM workers";
+    let seen = database.client().await.query_one(seen, &[]).await;
+    assert_eq!(seen.unwrap().get::<_, i64>(0), NOW + 1);
 }

@@ -28,6 +28,23 @@ async fn load(store: &dyn Store, archive: Vec<Rows>) {
     store.load(rows, false, 0).await.unwrap();
 }
 
+/// How many jobs the server thinks there are, when it makes plans.
+async fn planned_jobs(database: &Database) -> i64 {
+    let thought = "SELECT reltuples::bigint FROM pg_class WHERE oid = 'jobs'::regclass";
+    let client = database.client().await;
+    client.query_one(thought, &[]).await.unwrap().get(0)
+}
+
+#[tokio::test]
+async fn the_server_plans_for_what_was_imported() {
+    let database = Database::new().await;
+    let store = store::open(&database.address).await.unwrap();
+    add_chunks(&*store, 600).await;
+    assert_eq!(planned_jobs(&database).await, 1_200);
+    add_chunks(&*store, 2_000).await;
+    assert_eq!(planned_jobs(&database).await, 4_000);
+}
+
 #[tokio::test]
 async fn a_project_moves_there_and_back() {
     let dir = tempfile::tempdir().unwrap();
@@ -44,6 +61,7 @@ async fn a_project_moves_there_and_back() {
     let shared = store::open(&database.address).await.unwrap();
     load(&*shared, dump(&*before).await).await;
     recount::check_postgres(&database.address).await;
+    assert_eq!(planned_jobs(&database).await, 1_400);
     assert_eq!(
         shared.counts().await.unwrap(),
         before.counts().await.unwrap()

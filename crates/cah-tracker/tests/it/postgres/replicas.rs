@@ -267,6 +267,50 @@ async fn one_tracker_reaps_and_another_takes_over() {
 }
 
 #[tokio::test]
+async fn nobody_is_removed_before_the_others_told_whom_they_heard() {
+    let (database, a, b) = two(1).await;
+    let worker = join(&*a, "ada").await;
+    a.reap(NOW, 9).await.unwrap();
+    b.beat(worker, None, at(NOW + 90)).await.unwrap();
+    // The database was away, and nobody could store anything.
+    database.end_sessions().await;
+    let back = NOW + IDLE + 20;
+    let mut removed = 0;
+    eventually("the first does not find the database", async || {
+        let reaped = a.reap(back, 9).await;
+        removed += reaped.as_ref().map_or(0, |reaped| reaped.workers);
+        reaped.is_ok()
+    })
+    .await;
+    assert_eq!(removed, 0);
+    eventually("the second does not find the database", async || {
+        b.flush(back + 5).await.is_ok()
+    })
+    .await;
+    assert_eq!(a.reap(back + 31, 9).await.unwrap().workers, 0);
+    b.beat(worker, None, at(NOW + 90)).await.unwrap();
+    assert_eq!(a.reap(NOW + 90 + IDLE + 15, 9).await.unwrap().workers, 1);
+}
+
+#[tokio::test]
+async fn the_silent_are_found_behind_many_who_were_heard() {
+    let (database, a, _) = two(0).await;
+    let names = (0..1_000).map(|i| format!("worker-{i}"));
+    join_all(names.map(|name| {
+        let a = &*a;
+        async move { join(a, &name).await }
+    }))
+    .await;
+    let spoil = "UPDATE workers SET deadline = 0;
+                 INSERT INTO workers (token_hash, display_name, nickname, first_stage, last_stage,
+                                      progress, first_seen, last_seen, deadline, role)
+                 VALUES ('x', 'silent', 'nick', 0, 1, '', 0, 0, 0, 'HYBRID')";
+    database.client().await.batch_execute(spoil).await.unwrap();
+    assert_eq!(a.reap(NOW, 9).await.unwrap().workers, 1);
+    assert_eq!(a.counts().await.unwrap().workers, 1_000);
+}
+
+#[tokio::test]
 async fn what_another_tracker_heard_counts() {
     let (_database, a, b) = two(1).await;
     let worker = join(&*a, "ada").await;
