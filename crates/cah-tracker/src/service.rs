@@ -156,7 +156,7 @@ impl Service {
     ) -> Result<Joined, JoinError> {
         let role = role.into();
         check_role(role, counts).map_err(JoinError::NoSuchStage)?;
-        if self.keeps_out(nickname, Some(address)) {
+        if self.keeps_out(Some(nickname), Some(address)) {
             return Err(JoinError::Excluded);
         }
         if counts.workers >= u64::from(self.config.max_workers) {
@@ -365,8 +365,8 @@ impl Service {
         self.store.flush(self.now()).await
     }
 
-    /// Whether the operator keeps such a caller out; one that has no nickname has an empty one.
-    pub fn keeps_out(&self, nickname: &str, address: Option<IpAddr>) -> bool {
+    /// Whether the operator keeps such a caller out, as far as is known who it is.
+    pub fn keeps_out(&self, nickname: Option<&str>, address: Option<IpAddr>) -> bool {
         let exclusions = self
             .exclusions
             .read()

@@ -192,7 +192,10 @@ fn excluded(fields: &Fields) -> Result<Excluded, ApiError> {
     ) {
         (Some(nickname), None) => {
             check_nickname(nickname)?;
-            Ok(Excluded::Nickname(nickname.trim().to_owned()))
+            match nickname.trim() {
+                "" => Err(ApiError::BadRequest("`nickname` is empty.".into())),
+                nickname => Ok(Excluded::Nickname(nickname.to_owned())),
+            }
         }
         (None, Some(network)) => {
             let network = operation::parse_network(network).map_err(bad_request)?;

@@ -130,10 +130,14 @@ pub(super) fn own_url(app: &App, headers: &HeaderMap) -> String {
     if let Some(url) = &app.service.config().public_url {
         return format!("{}/", url.as_str().trim_end_matches('/'));
     }
+    let scheme = match app.service.config().tls {
+        Some(_) => "https",
+        None => "http",
+    };
     let host = headers
         .get(header::HOST)
         .and_then(|host| host.to_str().ok());
-    host.and_then(|host| Url::parse(&format!("http://{host}/")).ok())
+    host.and_then(|host| Url::parse(&format!("{scheme}://{host}/")).ok())
         .filter(|url| url.path() == "/" && url.query().is_none() && url.username().is_empty())
-        .map_or_else(|| format!("http://{}/", app.addr), String::from)
+        .map_or_else(|| format!("{scheme}://{}/", app.addr), String::from)
 }

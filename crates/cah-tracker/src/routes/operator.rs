@@ -2,7 +2,7 @@
 
 use axum::{
     extract::FromRequestParts,
-    http::{header, request::Parts},
+    http::{HeaderMap, header, request::Parts},
 };
 
 use super::{App, error::ApiError};
@@ -17,20 +17,26 @@ impl FromRequestParts<App> for Operator {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let token = app.service.config().admin_token.as_ref().ok_or(NO_TOKEN)?;
-        let sent = parts.headers.get(header::AUTHORIZATION);
-        let sent = sent.and_then(|value| value.to_str().ok());
-        let bearer = sent.and_then(|value| {
-            let (scheme, token) = value.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then_some(token)
-        });
-        match bearer {
-            Some(sent) if token.matches(sent) => Ok(Self),
-            _ => Err(ApiError::Unauthorized(
+        app.service.config().admin_token.as_ref().ok_or(NO_TOKEN)?;
+        match has_token(app, &parts.headers) {
+            true => Ok(Self),
+            false => Err(ApiError::Unauthorized(
                 "This call needs the admin token, as `Authorization: Bearer TOKEN`.",
             )),
         }
     }
+}
+
+/// Whether a call has the operator's token.
+pub(super) fn has_token(app: &App, headers: &HeaderMap) -> bool {
+    let sent = headers.get(header::AUTHORIZATION);
+    let sent = sent.and_then(|value| value.to_str().ok());
+    let bearer = sent.and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(token)
+    });
+    let token = app.service.config().admin_token.as_ref();
+    Option::zip(token, bearer).is_some_and(|(token, sent)| token.matches(sent))
 }
 
 /// Checks the password of a call of the public tracker, where the operator lets these in.

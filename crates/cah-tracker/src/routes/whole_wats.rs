@@ -158,7 +158,7 @@ async fn mark_as_done_cpu(
         nickname: nickname(&fields)?,
         operator: false,
     };
-    if app.service.keeps_out(&by.nickname, None) {
+    if app.service.keeps_out(Some(&by.nickname), None) {
         return Err(KEPT_OUT);
     }
     let caller = match fields.optional_text("token")? {

@@ -451,9 +451,11 @@ impl Excluded {
     }
 
     /// Whether it means this caller.
-    pub fn means(&self, nickname: &str, address: Option<IpAddr>) -> bool {
+    pub fn means(&self, nickname: Option<&str>, address: Option<IpAddr>) -> bool {
         match self {
-            Self::Nickname(excluded) => excluded.to_lowercase() == nickname.to_lowercase(),
+            Self::Nickname(excluded) => {
+                nickname.is_some_and(|nickname| excluded.to_lowercase() == nickname.to_lowercase())
+            }
             Self::Network(network) => address.is_some_and(|address| network.contains(&address)),
         }
     }

@@ -228,12 +228,21 @@ async fn an_operator_keeps_people_out() {
         json!({}),
         json!({"network": "0.0.0.0/0"}),
         json!({"network": "here"}),
+        json!({"nickname": " "}),
         json!({"nickname": "a\u{0}"}),
         json!({"nickname": "a", "network": "192.0.2.1"}),
         json!({"nickname": "a", "reason": "two\nlines"}),
     ] {
         assert_eq!(post(&app, "/admin/ban", wrong).await.status, 400);
     }
+    // A slip that locks everybody out can be taken back.
+    post(&app, "/admin/ban", json!({"network": "127.0.0.1"}))
+        .await
+        .json();
+    assert!(app.get("/").await.is(403, text));
+    assert_eq!(get(&app, "/admin/status").await.status, 200);
+    let taken_back = post(&app, "/admin/unban", json!({"network": "127.0.0.1"})).await;
+    assert_eq!(taken_back.status, 200);
     let unban = |body: Value| post(&app, "/admin/unban", body);
     assert_eq!(unban(json!({"network": "192.0.2.7"})).await.status, 200);
     assert_eq!(from("192.0.2.7", "/").await.status, 200);

@@ -115,6 +115,9 @@ async fn it_speaks_tls_itself() {
         client.get(url).send().await.unwrap().text().await.unwrap(),
         "4"
     );
+    let url = app.url("/api/getUploadAddress").replace("http:", "https:");
+    let told = client.get(url).send().await.unwrap().text().await.unwrap();
+    assert!(told.starts_with("https://"), "{told}");
     let plain = app.client().get(app.url("/api/jobCount")).send().await;
     assert!(plain.is_err());
 }

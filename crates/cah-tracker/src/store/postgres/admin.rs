@@ -54,7 +54,7 @@ pub(super) async fn exclude(
         .await?;
     let is_meant = |row: &&Row| {
         let address: &str = row.get(2);
-        exclusion.whom.means(row.get(1), address.parse().ok())
+        exclusion.whom.means(Some(row.get(1)), address.parse().ok())
     };
     let meant: Vec<i64> = connected
         .iter()

@@ -116,7 +116,7 @@ pub(super) fn exclude(db: &Connection, exclusion: &Exclusion) -> Result<Vec<i64>
     let mut meant = Vec::new();
     while let Some(row) = connected.next()? {
         let (nickname, address): (String, String) = (row.get(1)?, row.get(2)?);
-        if exclusion.whom.means(&nickname, address.parse().ok()) {
+        if exclusion.whom.means(Some(&nickname), address.parse().ok()) {
             meant.push(row.get(0)?);
         }
     }

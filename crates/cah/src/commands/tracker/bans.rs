@@ -99,6 +99,9 @@ impl Whom {
     fn excluded(&self) -> Result<Option<Excluded>> {
         if let Some(nickname) = &self.nickname {
             cah_protocol::check_nickname(nickname)?;
+            if nickname.trim().is_empty() {
+                bail!("the nickname is empty");
+            }
             return Ok(Some(Excluded::Nickname(nickname.trim().to_owned())));
         }
         let network = self.network.as_deref().map(operation::parse_network);

@@ -403,12 +403,12 @@ fn by_type(addresses: Vec<UploadAddress>) -> BTreeMap<WorkerType, Vec<String>> {
     by_type
 }
 
+/// A store's address as it may be shown: of one with an account, in whatever way it is written, the
+/// scheme only.
 fn without_password(store: &str) -> String {
-    match Url::parse(store) {
-        Ok(mut url) if url.password().is_some() => {
-            // It has one, and so it can have another.
-            let _ = url.set_password(Some("…"));
-            url.into()
+    match store.split_once("://") {
+        Some((scheme, rest)) if rest.contains('@') || rest.contains("password") => {
+            format!("{scheme}://…")
         }
         _ => store.to_owned(),
     }
@@ -495,6 +495,12 @@ mod tests {
         let settings = flags(&["--store", "postgres://cah:geheim@db/cah", "--max-workers=3"]);
         let shown = settings.clone().over(Settings::defaults()).shown().unwrap();
         assert!(!shown.contains("geheim"));
+        for store in [
+            "postgres://u:geheim@a:1,b:2/x",
+            "postgres://a/x?user=u&password=geheim",
+        ] {
+            assert!(!without_password(store).contains("geheim"));
+        }
         let read = Settings::parse(&shown).unwrap();
         assert_eq!(read.max_workers, Some(3));
         assert_eq!(read.listen, Settings::defaults().listen);
