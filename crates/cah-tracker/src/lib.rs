@@ -8,7 +8,8 @@
 //! let list = std::fs::File::open("wat.paths.gz")?;
 //! let base_url = "https://data.commoncrawl.org/".into();
 //! let format = operation::Format::WatPaths { base_url };
-//! operation::import(&*store, list, format, None, 0).await?;
+//! let list = operation::CheckedList::read(list, format).await?;
+//! operation::import(&*store, list, None, 0).await?;
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
 //! Tracker::serve(listener, store, Config::default(), async {
 //!     let _ = tokio::signal::ctrl_c().await;

@@ -22,7 +22,7 @@ use tokio_util::io::ReaderStream;
 use super::{
     App,
     error::{ApiError, sentence},
-    extract::{Fields, MAX_NUMBER, Params},
+    extract::{Fields, MAX_NUMBER, Params, missing},
     operator::{self, Operator},
 };
 use crate::{
@@ -217,7 +217,7 @@ async fn set_banner_by_password(
     params: Params,
 ) -> Result<&'static str, ApiError> {
     operator::check_password(&app, params.get("password"))?;
-    let text = params.get("text").unwrap_or_default().trim();
+    let text = params.get("text").ok_or_else(|| missing("text"))?.trim();
     check_banner(text)?;
     let (text, answer) = match text {
         RESET => ("", "The banner was taken down."),

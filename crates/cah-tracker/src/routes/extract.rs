@@ -11,9 +11,12 @@ use cah_protocol::{MAX_RESULT_BYTES, WorkerType};
 use futures::StreamExt;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
-use tokio::time::timeout;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
 
-use super::error::ApiError;
+use super::{App, error::ApiError};
 use crate::{
     operation::finished,
     store::{Caller, Role},
@@ -203,15 +206,42 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
     }
 }
 
-impl<S: Send + Sync> FromRequest<S> for LargeFields {
+/// How many large bodies may arrive at the same time, and how many be parsed: a small body of the
+/// right make becomes a lot of values.
+pub(super) struct Turns {
+    receiving: Semaphore,
+    parsing: Semaphore,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self {
+            receiving: Semaphore::new(128),
+            parsing: Semaphore::new(2),
+        }
+    }
+}
+
+/// A turn; who waits too long is told that there is too much to do.
+async fn turn(turns: &Semaphore) -> Result<SemaphorePermit<'_>, ApiError> {
+    let turn = timeout(PATIENCE, turns.acquire()).await;
+    // They are never closed.
+    turn.ok().and_then(Result::ok).ok_or(ApiError::Overloaded)
+}
+
+impl FromRequest<App> for LargeFields {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        let _receiving = turn(&app.turns.receiving).await?;
         let body = received(request.into_body(), LARGE).await?;
         let fields = match body.len() {
             ..=SMALL => Fields::parse(&body),
             // Nobody else has to wait meanwhile.
-            _ => finished(tokio::task::spawn_blocking(move || Fields::parse(&body)).await),
+            _ => {
+                let _parsing = turn(&app.turns.parsing).await?;
+                finished(tokio::task::spawn_blocking(move || Fields::parse(&body)).await)
+            }
         };
         fields.map(Self)
     }

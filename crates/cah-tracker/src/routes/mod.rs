@@ -32,6 +32,7 @@ use crate::service::Service;
 
 pub(crate) use callers::{Callers, from_peer};
 use error::ApiError;
+use extract::Turns;
 use live::Live;
 use monitor::Metrics;
 use whole_wats::WholeWats;
@@ -53,6 +54,7 @@ struct App {
     slow_reads: Arc<Semaphore>,
     whole_wats: Arc<WholeWats>,
     callers: Arc<Callers>,
+    turns: Arc<Turns>,
     metrics: Arc<Metrics>,
     live: Arc<Live>,
 }
@@ -85,6 +87,7 @@ pub(crate) fn site(
         addr,
         slow_reads: Arc::new(Semaphore::new(1)),
         whole_wats: Arc::default(),
+        turns: Arc::default(),
         metrics: Arc::default(),
         live: Arc::new(Live::new(stopped)),
     };

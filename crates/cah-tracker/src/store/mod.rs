@@ -83,7 +83,8 @@ impl StoreError {
 /// A job that a worker gives back because it cannot do it, or because its input is no good, has a
 /// setback: it goes behind the open ones with fewer. A lease that ends without a result has failed,
 /// unless the worker said goodbye or flagged the input; the last failure within the limit parks
-/// the job for a person. A job that goes back a stage has failed, and has no setbacks there.
+/// the job for a person. A job that goes back a stage has failed, and has no setbacks there; one that
+/// is flagged at the first stage has one more.
 #[async_trait]
 pub trait Jobs: Send + Sync {
     /// Leases the first job that is open for the caller. One that it still holds is re-opened

@@ -368,6 +368,8 @@ async fn password_calls_are_answered_where_the_operator_wants_them() {
         .await
     };
     assert_eq!(banner("wrong", "x").await.status, 401);
+    let without = format!("/admin/set-banner?password={TOKEN}");
+    assert_eq!(app.get(&without).await.status, 400);
     assert_eq!(banner(TOKEN, "Hello").await.status, 200);
     assert!(app.get("/").await.text.contains("Hello"));
     assert_eq!(banner(TOKEN, "RESET").await.status, 200);

@@ -250,7 +250,8 @@ impl Model {
         }
         if job.flags.len() >= reports as usize {
             job.flags.clear();
-            job.setbacks = 0;
+            // Where there is no stage to go back to, it is the same input again.
+            job.setbacks = if job.stage == 0 { job.setbacks + 1 } else { 0 };
             job.stage = 0;
             job.failed();
         } else {

@@ -98,7 +98,8 @@ async fn report(
     Ok((state, i64::from(stage_number(stage).saturating_sub(1))))
 }
 
-/// The input is made anew, and the job has failed once more; returns how often.
+/// The input is made anew, and the job has failed once more; returns how often. At the first stage
+/// there is none to make: there the job falls behind, as with any other setback.
 async fn go_back(tx: &Transaction, held: &Held, now: Timestamp) -> Result<i64, StoreError> {
     tx.execute(
         "DELETE FROM flags WHERE number = $1 AND stage = $2",
@@ -110,11 +111,13 @@ async fn go_back(tx: &Transaction, held: &Held, now: Timestamp) -> Result<i64, S
         &[&held.number, &held.attempt, &rules::INVALID_INPUT, &now],
     )
     .await?;
+    let is_first = held.stage == 0;
     let row = tx
         .query_one(
-            "UPDATE jobs SET failures = failures + 1, setbacks = 0 WHERE number = $1
-             RETURNING failures",
-            &[&held.number],
+            "UPDATE jobs SET failures = failures + 1,
+                             setbacks = CASE WHEN $2::bool THEN setbacks + 1 ELSE 0 END
+             WHERE number = $1 RETURNING failures",
+            &[&held.number, &is_first],
         )
         .await?;
     Ok(row.get(0))

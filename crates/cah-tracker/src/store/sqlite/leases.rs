@@ -262,10 +262,14 @@ fn fall_behind(db: &Connection, number: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Forgets what was said of an input that is made anew.
+/// Forgets what was said of an input that is made anew. At the first stage there is none to make:
+/// there the job falls behind, as with any other setback.
 fn start_anew(db: &Connection, number: i64, stage: i64) -> rusqlite::Result<()> {
     db.prepare_cached("DELETE FROM flags WHERE number = ?1 AND stage = ?2")?
         .execute([number, stage])?;
+    if stage == 0 {
+        return fall_behind(db, number);
+    }
     db.prepare_cached("UPDATE jobs SET setbacks = 0 WHERE number = ?1")?
         .execute([number])?;
     Ok(())
