@@ -40,8 +40,14 @@ pub(super) struct Settings {
     #[arg(long, env = "CAH_STORE", hide_env_values = true, value_name = "STORE")]
     pub(super) store: Option<String>,
 
-    /// The project's name on the dashboard [default: Crawling@Home]
-    #[arg(long, env = "CAH_PROJECT", hide_env_values = true, value_name = "NAME")]
+    // No comment for documentation, which would take the default for a link.
+    #[arg(
+        long,
+        help = "The project's name on the dashboard [default: Crawling@Home]",
+        env = "CAH_PROJECT",
+        hide_env_values = true,
+        value_name = "NAME"
+    )]
     project: Option<String>,
 
     /// Seconds after which a silent worker's job is given to another one [default: 7200]
