@@ -23,8 +23,7 @@ pub fn parse_network(text: &str) -> Result<IpNet, String> {
     }
 }
 
-/// The network of a connected worker, for the one of this machine alone: its address, or of IPv6
-/// the /64 that a machine has for itself.
+/// The network of a connected worker's machine.
 ///
 /// # Errors
 /// [`StoreError::Conflict`] where no such worker is connected.
@@ -33,10 +32,15 @@ pub async fn network_of(store: &dyn Store, display_name: &str) -> Result<IpNet, 
     let address = address.ok_or_else(|| {
         StoreError::Conflict(format!("no worker called `{display_name}` is connected"))
     })?;
-    Ok(match address {
+    Ok(machine_of(address))
+}
+
+/// What counts as one machine: an address, or of IPv6 the /64 that a machine has for itself.
+pub(crate) fn machine_of(address: IpAddr) -> IpNet {
+    match address {
         IpAddr::V4(_) => IpNet::from(address),
         IpAddr::V6(_) => IpNet::new_assert(address, 64).trunc(),
-    })
+    }
 }
 
 #[cfg(test)]

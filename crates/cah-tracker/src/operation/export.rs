@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::{WriteError, finished};
-use crate::store::{CompletionRecord, FailedAttempt, JobRecord, StageCounts, Store, Task};
+use crate::store::{
+    CompletionRecord, FailedAttempt, JobRecord, StageCounts, Store, Task, stage_name,
+};
 
 /// Jobs that are read at a time.
 const BATCH: u32 = 1_000;
@@ -64,7 +66,7 @@ fn write(mut lines: mpsc::Receiver<String>, to: impl Write) -> io::Result<()> {
 
 /// A job with all that is known about it, as [`export`] writes it.
 pub(crate) fn line(record: JobRecord, stages: &[StageCounts]) -> Value {
-    let name = |stage: u8| stages.get(usize::from(stage)).map(|stage| &stage.name);
+    let name = |stage| stage_name(stages, stage);
     let completions = record.completions.into_iter();
     let completions: Vec<Value> = completions.map(|done| completion(done, &name)).collect();
     let messages = record.failed.into_iter().map(message);
@@ -93,7 +95,7 @@ fn message(failed: FailedAttempt) -> Value {
     json!({"attempt": failed.attempt, "message": failed.message, "at": failed.at})
 }
 
-fn completion<'a>(done: CompletionRecord, name: &impl Fn(u8) -> Option<&'a String>) -> Value {
+fn completion<'a>(done: CompletionRecord, name: &impl Fn(u8) -> Option<&'a str>) -> Value {
     json!({
         "stage": name(done.stage),
         "attempt": done.attempt,

@@ -1,11 +1,6 @@
 //! Who calls: from which address, with which key, and whether too often.
 
-use std::{
-    net::{IpAddr, Ipv6Addr},
-    num::NonZeroU32,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use axum::{
     extract::{Request, State},
@@ -20,6 +15,7 @@ use governor::{
 use ipnet::IpNet;
 
 use super::{App, error::ApiError, operator};
+use crate::operation::machine_of;
 
 /// What proxies say for whom they call, the last one at the end.
 const FORWARDED_FOR: &str = "x-forwarded-for";
@@ -56,7 +52,7 @@ fn without_key(uri: &Uri) -> Option<(String, Uri)> {
 /// Whom calls come from, and how many are too many.
 pub(crate) struct Callers {
     trusted: Vec<IpNet>,
-    limiter: Option<(NonZeroU32, DefaultKeyedRateLimiter<IpAddr>)>,
+    limiter: Option<(NonZeroU32, DefaultKeyedRateLimiter<IpNet>)>,
 }
 
 impl Callers {
@@ -96,7 +92,7 @@ impl Callers {
         if address.is_loopback() {
             return Ok(());
         }
-        limiter.check_key(&network(address)).map_err(|too_many| {
+        limiter.check_key(&machine_of(address)).map_err(|too_many| {
             let wait = too_many.wait_time_from(DefaultClock::default().now());
             ApiError::TooMany {
                 limit: *limit,
@@ -115,14 +111,6 @@ impl Callers {
 }
 
 const TWO: NonZeroU32 = NonZeroU32::new(2).unwrap();
-
-/// What is counted as one: a machine has a whole /64 of IPv6.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-    }
-}
 
 /// The refusal of whom the operator keeps out.
 pub(super) const KEPT_OUT: ApiError =

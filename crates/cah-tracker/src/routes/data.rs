@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     operation::{self, Board},
-    store::{StageCounts, WorkerView},
+    store::{WorkerView, stage_name},
     text::grouped,
 };
 
@@ -128,11 +128,7 @@ async fn contributor_data(
 ) -> Result<Json<Value>, ApiError> {
     let (nickname, view) = find_contributor(&app, path).await?;
     let stages = app.service.counts().await?.stages;
-    let name = |stage: u8| {
-        stages
-            .get(usize::from(stage))
-            .map(|stage: &StageCounts| &stage.name)
-    };
+    let name = |stage| stage_name(&stages, stage);
     let boards = view.boards.iter().map(|board| {
         json!({
             "stage": name(board.stage),

@@ -202,7 +202,7 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        Self::parse(&received(request.into_body(), SMALL).await?)
+        Self::parse(&received(request.into_body(), SMALL, None).await?.0)
     }
 }
 
@@ -233,8 +233,8 @@ impl FromRequest<App> for LargeFields {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
-        let _receiving = turn(&app.turns.receiving).await?;
-        let body = received(request.into_body(), LARGE).await?;
+        let turns = Some(&app.turns.receiving);
+        let (body, _turn) = received(request.into_body(), LARGE, turns).await?;
         let fields = match body.len() {
             ..=SMALL => Fields::parse(&body),
             // Nobody else has to wait meanwhile.
@@ -247,12 +247,17 @@ impl FromRequest<App> for LargeFields {
     }
 }
 
-/// A whole body, of so many bytes at most.
-async fn received(body: Body, most: usize) -> Result<Vec<u8>, ApiError> {
+/// A whole body, of so many bytes at most; one that is not small needs a turn, which comes with it,
+/// so that many who send slowly keep nobody from sending little.
+async fn received(
+    body: Body,
+    most: usize,
+    turns: Option<&Semaphore>,
+) -> Result<(Vec<u8>, Option<SemaphorePermit<'_>>), ApiError> {
     if body.size_hint().lower() > most as u64 {
         return Err(ApiError::TooLarge(most));
     }
-    let mut bytes = Vec::new();
+    let (mut bytes, mut permit) = (Vec::new(), None);
     let mut parts = body.into_data_stream();
     let receive = async {
         while let Some(part) = parts.next().await {
@@ -260,13 +265,18 @@ async fn received(body: Body, most: usize) -> Result<Vec<u8>, ApiError> {
             if bytes.len() + part.len() > most {
                 return Err(ApiError::TooLarge(most));
             }
+            if let (Some(turns), None) = (turns, &permit)
+                && bytes.len() + part.len() > SMALL
+            {
+                permit = Some(turn(turns).await?);
+            }
             bytes.extend_from_slice(&part);
         }
         Ok(())
     };
     let arrived = timeout(PATIENCE, receive).await;
     arrived.unwrap_or(Err(ApiError::TooSlow))?;
-    Ok(bytes)
+    Ok((bytes, permit))
 }
 
 /// A type by its name on the wire, in any case.

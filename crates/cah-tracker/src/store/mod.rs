@@ -24,6 +24,7 @@ use crate::clock::Timestamp;
 
 pub(crate) use archive::Batch;
 pub use archive::{Archive, ArchiveError, Rows, TABLES, Table};
+pub(crate) use model::stage_name;
 pub use model::{
     Accepted, Added, BoardRow, Caller, Claim, Claimed, Completion, CompletionRecord,
     ContributorView, Counts, Day, Excluded, Exclusion, FailedAttempt, Failure, Flag, HandIn,

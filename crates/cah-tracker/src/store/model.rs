@@ -331,6 +331,12 @@ impl Counts {
     }
 }
 
+/// The name of a stage, where there is such a stage.
+pub(crate) fn stage_name(stages: &[StageCounts], stage: u8) -> Option<&str> {
+    let stage = stages.get(usize::from(stage))?;
+    Some(&stage.name)
+}
+
 /// The counters of one stage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StageCounts {

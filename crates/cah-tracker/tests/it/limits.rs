@@ -5,6 +5,7 @@ use std::sync::Arc;
 use cah_protocol::MAX_RESULT_BYTES;
 use cah_tracker::{Config, ManualClock};
 use serde_json::json;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use crate::{
     app::{IDLE, START, TestApp, answer, test_config},
@@ -122,6 +123,23 @@ async fn a_body_is_as_long_as_its_call_needs() {
         let untold = app.post_bytes(call, body).await;
         assert!(untold.is(413, &text), "{call}: {untold:?}");
     }
+}
+
+/// More than may send a large body at the same time.
+#[tokio::test]
+async fn who_sends_slowly_keeps_nobody_from_sending_little() {
+    let app = TestApp::start(1).await;
+    let worker = app.join("ada", "HYBRID").await;
+    app.new_job(&worker).await.json();
+    let mut slow = Vec::new();
+    for _ in 0..140 {
+        let mut stream = TcpStream::connect(app.tracker.addr()).await.unwrap();
+        let head = "POST /api/markAsDone HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        slow.push(stream);
+    }
+    assert!(app.done(&worker, 7).await.is(200, "success"));
+    drop(slow);
 }
 
 #[tokio::test]

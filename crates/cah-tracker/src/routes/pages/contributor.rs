@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     chart::Chart,
-    store::{ContributorView, Day, Kind, StageCounts, WorkerQuery},
+    store::{ContributorView, Day, Kind, WorkerQuery, stage_name},
     text::grouped,
 };
 
@@ -87,7 +87,11 @@ async fn contributor(State(app): State<App>, path: ContributorPath) -> Result<Re
     let own = connected
         .into_iter()
         .filter(|worker| worker.nickname == nickname);
-    let stage = |stage: u8| name(&counts.stages, stage);
+    let stage = |stage| {
+        stage_name(&counts.stages, stage)
+            .unwrap_or_default()
+            .to_owned()
+    };
     let places = view.boards.iter().map(|standing| Place {
         stage: stage(standing.stage),
         rank: grouped(standing.rank),
@@ -112,11 +116,6 @@ async fn contributor(State(app): State<App>, path: ContributorPath) -> Result<Re
             .collect(),
         nickname,
     })
-}
-
-fn name(stages: &[StageCounts], stage: u8) -> String {
-    let stage = stages.get(usize::from(stage));
-    stage.map_or_else(String::new, |stage| stage.name.clone())
 }
 
 /// `2026-01-31`.

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    store::{JobRecord, StageCounts, State as JobState, Task},
+    store::{JobRecord, StageCounts, State as JobState, Task, stage_name},
     text::{grouped, shortened},
 };
 
@@ -71,7 +71,9 @@ async fn job(State(app): State<App>, path: JobPath) -> Result<Response, ApiError
     let stage = match record.state {
         // It is through with all of them, or in none.
         JobState::Closed | JobState::Banned => String::new(),
-        _ => stage_name(record.stage, &counts.stages),
+        _ => stage_name(&counts.stages, record.stage)
+            .unwrap_or_default()
+            .to_owned(),
     };
     let (about, piece) = match &record.task {
         Task::Shard(shard) if u8::from(shard.piece) == 0 => (shard.url.clone(), "first half"),
@@ -92,11 +94,6 @@ async fn job(State(app): State<App>, path: JobPath) -> Result<Response, ApiError
     })
 }
 
-fn stage_name(stage: u8, stages: &[StageCounts]) -> String {
-    let stage = stages.get(usize::from(stage));
-    stage.map_or_else(String::new, |stage| stage.name.clone())
-}
-
 /// Everything that was done with a job, the latest first.
 fn events(record: JobRecord, stages: &[StageCounts], now: Timestamp) -> Vec<Event> {
     let done = record.completions.into_iter().map(|done| {
@@ -112,7 +109,10 @@ fn events(record: JobRecord, stages: &[StageCounts], now: Timestamp) -> Vec<Even
         };
         Event {
             attempt: done.attempt,
-            what: format!("{} done{revoked}", stage_name(done.stage, stages)),
+            what: format!(
+                "{} done{revoked}",
+                stage_name(stages, done.stage).unwrap_or_default()
+            ),
             page: contributor_page(&done.nickname),
             nickname: done.nickname,
             details: output.unwrap_or(pairs),

@@ -66,6 +66,7 @@ pub(super) struct Noun {
     pub(super) one_capital: &'static str,
     pub(super) many: &'static str,
     pub(super) capital: &'static str,
+    pub(super) by_day: &'static str,
 }
 
 impl Noun {
@@ -76,12 +77,14 @@ impl Noun {
                 one_capital: "Job",
                 many: "jobs",
                 capital: "Jobs",
+                by_day: "Jobs a day",
             },
             Some(Kind::Shards) | None => Self {
                 one: "shard",
                 one_capital: "Shard",
                 many: "shards",
                 capital: "Shards",
+                by_day: "Shards a day",
             },
         }
     }
