@@ -4,10 +4,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use object_store::{Error as StoreError, MultipartUpload, ObjectStore, ObjectStoreExt, path::Path};
-use tokio::{runtime::Handle, task::JoinSet};
+use tokio::{
+    runtime::Handle,
+    task::{JoinHandle, JoinSet},
+};
 use tokio_util::task::TaskTracker;
 
 type StoreResult<T> = std::result::Result<T, StoreError>;
+type Multipart = Box<dyn MultipartUpload>;
 
 /// Parts of one object that are on their way at a time. Two keep the line busy while the next
 /// part fills; more would only hold more memory.
@@ -22,7 +26,10 @@ const PARTS_IN_FLIGHT: usize = 2;
 pub(crate) struct RemoteUpload {
     objects: Arc<dyn ObjectStore>,
     path: Path,
-    multipart: Option<Box<dyn MultipartUpload>>,
+    /// The request for a multipart upload while it is under way, in a task of its own: whoever
+    /// gives up waiting for the answer must still learn what there is to abort.
+    beginning: Option<JoinHandle<StoreResult<Multipart>>>,
+    multipart: Option<Multipart>,
     parts: JoinSet<StoreResult<()>>,
     last: Bytes,
     cleanups: TaskTracker,
@@ -35,6 +42,7 @@ impl RemoteUpload {
             cleanups,
             objects,
             path,
+            beginning: None,
             multipart: None,
             parts: JoinSet::new(),
             last: Bytes::new(),
@@ -46,12 +54,23 @@ impl RemoteUpload {
         while self.parts.len() >= PARTS_IN_FLIGHT {
             self.one_part_done().await?;
         }
-        let multipart = match &mut self.multipart {
-            Some(multipart) => multipart,
-            none => none.insert(self.objects.put_multipart(&self.path).await?),
-        };
-        self.parts.spawn(multipart.put_part(part.into()));
+        let sent = self.multipart().await?.put_part(part.into());
+        self.parts.spawn(sent);
         Ok(())
+    }
+
+    /// The multipart upload, begun where it is not yet.
+    async fn multipart(&mut self) -> StoreResult<&mut Multipart> {
+        if self.multipart.is_none() {
+            let begun = self.beginning.get_or_insert_with(|| {
+                let (objects, path) = (self.objects.clone(), self.path.clone());
+                tokio::spawn(async move { objects.put_multipart(&path).await })
+            });
+            let begun = begun.await;
+            self.beginning = None;
+            self.multipart = Some(begun??);
+        }
+        Ok(self.multipart.as_mut().expect("begun above"))
     }
 
     /// Takes the end of the object and waits until all parts have arrived.
@@ -92,9 +111,10 @@ impl Drop for RemoteUpload {
     /// Aborts in the background. A process that dies first leaves parts that only the bucket's
     /// own rule for incomplete uploads removes.
     fn drop(&mut self) {
-        let Some(mut multipart) = self.multipart.take() else {
+        let (multipart, beginning) = (self.multipart.take(), self.beginning.take());
+        if multipart.is_none() && beginning.is_none() {
             return;
-        };
+        }
         let (path, mut parts) = (self.path.clone(), std::mem::take(&mut self.parts));
         let Ok(runtime) = Handle::try_current() else {
             tracing::warn!(%path, "the parts of a dropped upload stay in the bucket");
@@ -102,6 +122,13 @@ impl Drop for RemoteUpload {
         };
         let abort = async move {
             parts.shutdown().await;
+            let begun = match beginning {
+                Some(beginning) => beginning.await.ok().and_then(Result::ok),
+                None => multipart,
+            };
+            let Some(mut multipart) = begun else {
+                return;
+            };
             if let Err(error) = multipart.abort().await {
                 tracing::warn!(%path, %error, "the parts of a dropped upload stay in the bucket");
             }

@@ -15,6 +15,7 @@ use object_store::{
     ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
     UploadPart, memory::InMemory, path::Path,
 };
+use tokio::sync::Semaphore;
 
 #[derive(Debug, Default)]
 pub(crate) struct Faulty {
@@ -23,6 +24,8 @@ pub(crate) struct Faulty {
     pub(crate) open_uploads: Arc<AtomicI64>,
     /// Uploads that were completed.
     pub(crate) completed: Arc<AtomicUsize>,
+    /// Answers that an upload has begun only once this opens.
+    pub(crate) begin: Option<Arc<Semaphore>>,
     /// Fails every part from this one on.
     pub(crate) fail_parts_from: Option<usize>,
     /// Fails putting whatever ends in this.
@@ -110,6 +113,9 @@ impl ObjectStore for Faulty {
     ) -> Result<Box<dyn MultipartUpload>> {
         let inner = self.objects.put_multipart_opts(path, options).await?;
         self.open_uploads.fetch_add(1, SeqCst);
+        if let Some(begin) = &self.begin {
+            begin.acquire().await.unwrap().forget();
+        }
         Ok(Box::new(Upload {
             inner,
             open: self.open_uploads.clone(),

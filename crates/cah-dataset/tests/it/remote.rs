@@ -1,10 +1,14 @@
 //! Object stores that are no folder. S3 itself, over HTTP, is tried from Python.
 
-use std::sync::{Arc, atomic::Ordering::SeqCst};
+use std::{
+    sync::{Arc, atomic::Ordering::SeqCst},
+    time::Duration,
+};
 
 use cah_dataset::{DatasetError, ShardWriter, Store};
 use futures::{StreamExt, TryStreamExt};
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
+use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{
     faulty::Faulty,
@@ -34,6 +38,18 @@ async fn names(objects: &Faulty) -> Vec<String> {
         .unwrap();
     names.sort();
     names
+}
+
+/// Waits until no upload is open.
+async fn all_ended(objects: &Faulty) {
+    let ended = async {
+        while objects.open_uploads.load(SeqCst) > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(60), ended)
+        .await
+        .expect("an upload was neither completed nor aborted");
 }
 
 #[tokio::test]
@@ -70,15 +86,34 @@ async fn uploads_of_a_given_up_shard_are_aborted() {
         assert_eq!(objects.open_uploads.load(SeqCst), 1);
         if drop_it {
             drop(writer);
-            while objects.open_uploads.load(SeqCst) > 0 {
-                tokio::task::yield_now().await;
-            }
+            all_ended(&objects).await;
         } else {
             writer.abort().await;
         }
         assert_eq!(objects.open_uploads.load(SeqCst), 0);
         assert_eq!(names(&objects).await, [""; 0]);
     }
+}
+
+#[tokio::test]
+async fn an_upload_is_aborted_though_nobody_waited_for_its_beginning() {
+    let begin = Arc::new(Semaphore::new(0));
+    let objects = Arc::new(Faulty {
+        begin: Some(begin.clone()),
+        ..Faulty::default()
+    });
+    let begun = async {
+        while objects.open_uploads.load(SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        written = write(&over(&objects), info(1), &large_pairs(7)) => panic!("{written:?}"),
+        () = begun => {}
+    }
+    begin.add_permits(1);
+    all_ended(&objects).await;
+    assert_eq!(names(&objects).await, [""; 0]);
 }
 
 #[tokio::test]
@@ -95,9 +130,7 @@ async fn a_part_that_fails_ends_the_shard_in_one_line() {
         let error = error.to_string();
         assert!(error.contains("mem://x/images/000000001.tar"), "{error}");
         assert!(error.contains("the line is cut"), "{error}");
-        while objects.open_uploads.load(SeqCst) > 0 {
-            tokio::task::yield_now().await;
-        }
+        all_ended(&objects).await;
         assert_eq!(names(&objects).await, [""; 0]);
     }
 }
