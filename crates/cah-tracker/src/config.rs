@@ -24,6 +24,10 @@ pub struct Config {
     pub claim_order: Order,
     /// How many workers may be connected at the same time.
     pub max_workers: u32,
+    /// How many of them may have joined from one address (of IPv6 from one /64), and how many
+    /// connections beside the ones for pages an address may have. The tracker's own machine and its
+    /// proxies are not counted.
+    pub max_workers_per_address: u32,
     /// Whether whole WAT files are given out and taken back without a lease, as old clients of both
     /// halves do. Anybody may hand in anything for an open shard then.
     pub whole_wats: bool,
@@ -61,6 +65,7 @@ impl Default for Config {
             flag_reports: 5,
             claim_order: Order::default(),
             max_workers: 100_000,
+            max_workers_per_address: 5_000,
             whole_wats: true,
             admin_token: None,
             join_key: None,
@@ -122,7 +127,7 @@ impl Config {
         if self.flag_reports == 0 {
             return Err(ConfigError::NoReports);
         }
-        if self.max_workers == 0 {
+        if self.max_workers == 0 || self.max_workers_per_address == 0 {
             return Err(ConfigError::NoWorkers);
         }
         match &self.public_url {

@@ -1,6 +1,6 @@
 //! Connections of callers: accepted, served, and let go when the tracker stops.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{Router, response::Response};
 use hyper::{Request, body::Incoming, server::conn::http1};
@@ -14,11 +14,15 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
+use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt};
 
-use crate::routes::from_peer;
+use crate::{
+    routes::from_peer,
+    turnstile::{Admitted, Turnstile},
+};
 
 /// The pause after a connection could not be accepted: there may be no socket left for it.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -27,10 +31,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const MAX_HEAD: usize = 128 << 10;
 
 /// How long callers are waited for.
+#[derive(Clone, Copy)]
 pub(crate) struct Patience {
     /// For the head of the next request, so that connections which say nothing cannot use up the
     /// tracker's sockets.
     pub(crate) head: Duration,
+    /// For an answer to be taken, each time that there is no room for more of it on the way.
+    pub(crate) answer: Duration,
     /// For calls that are under way when the tracker stops.
     pub(crate) drain: Duration,
 }
@@ -41,6 +48,7 @@ impl Default for Patience {
             // Longer than the minute that lies between two heartbeats: workers keep their
             // connections.
             head: Duration::from_secs(75),
+            answer: Duration::from_secs(60),
             drain: Duration::from_secs(8),
         }
     }
@@ -52,6 +60,7 @@ pub(crate) async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     app: Router,
+    turnstile: Arc<Turnstile>,
     patience: Patience,
     stop: impl Future<Output = ()>,
 ) {
@@ -63,10 +72,19 @@ pub(crate) async fn serve(
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
+                    let Some(admitted) = turnstile.admit(peer.ip()) else {
+                        tracing::debug!(%peer, "one connection too many of this address");
+                        continue;
+                    };
                     let app = app.clone();
                     let calls = app.map_request(move |call| from_peer(call, peer.ip()));
-                    let (tls, head) = (tls.clone(), patience.head);
-                    connections.spawn(connection(stream, tls, calls, head, stopping.clone()));
+                    let served = Served {
+                        tls: tls.clone(),
+                        patience,
+                        stopping: stopping.clone(),
+                        _admitted: admitted,
+                    };
+                    connections.spawn(served.connection(stream, calls));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection was not accepted");
@@ -84,25 +102,58 @@ pub(crate) async fn serve(
     let _ = timeout(patience.drain, drained).await;
 }
 
-/// Serves the calls of one connection, encrypted or not.
-async fn connection<S: Calls>(
-    stream: TcpStream,
+/// How a connection is served.
+struct Served {
     tls: Option<TlsAcceptor>,
-    app: S,
-    head: Duration,
+    patience: Patience,
     stopping: CancellationToken,
-) {
-    // Answers are small: waiting to fill a packet would only delay them.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a connection without TCP_NODELAY");
+    _admitted: Admitted,
+}
+
+impl Served {
+    /// Serves the calls of one connection, encrypted or not.
+    async fn connection<S: Calls>(self, stream: TcpStream, app: S) {
+        // Answers are small: waiting to fill a packet would only delay them.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection without TCP_NODELAY");
+        }
+        // Who asks and then takes no answer keeps no socket.
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(self.patience.answer));
+        let stream = Box::pin(stream);
+        let Some(tls) = &self.tls else {
+            return self.answer(stream, app).await;
+        };
+        match timeout(self.patience.head, tls.accept(stream)).await {
+            Ok(Ok(stream)) => self.answer(stream, app).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a connection without TLS"),
+            Err(_) => tracing::debug!("a connection that was never encrypted"),
+        }
     }
-    let Some(tls) = tls else {
-        return answer(stream, app, head, stopping).await;
-    };
-    match timeout(head, tls.accept(stream)).await {
-        Ok(Ok(stream)) => answer(stream, app, head, stopping).await,
-        Ok(Err(error)) => tracing::debug!(%error, "a connection without TLS"),
-        Err(_) => tracing::debug!("a connection that was never encrypted"),
+
+    /// Answers calls, one after the other. When the tracker stops, the one that is under way is the
+    /// last.
+    async fn answer<S: Calls>(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        app: S,
+    ) {
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.patience.head)
+            .max_buf_size(MAX_HEAD)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = self.stopping.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection broke");
+        }
     }
 }
 
@@ -123,37 +174,12 @@ impl<S> Calls for S where
 {
 }
 
-/// Answers calls, one after the other. When the tracker stops, the one that is under way is the
-/// last.
-async fn answer<S: Calls>(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    app: S,
-    head: Duration,
-    stopping: CancellationToken,
-) {
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(head)
-        .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stopping.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection broke");
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
 
-    use axum::routing::get;
+    use axum::{body::Body, routing::get};
+    use futures::stream;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         sync::oneshot,
@@ -162,19 +188,29 @@ mod tests {
 
     use super::*;
 
-    /// A server with one quick page and one that never answers.
-    async fn start(
-        head: Duration,
-        drain: Duration,
-    ) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    const PATIENT: Patience = Patience {
+        head: HOUR,
+        answer: HOUR,
+        drain: HOUR,
+    };
+
+    /// A server with one quick page, one that never answers and one that never ends.
+    async fn start(patience: Patience) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
+        let piece = Ok::<_, Infallible>("x".repeat(1 << 16));
         let app = Router::new()
             .route("/quick", get(|| async { "here" }))
-            .route("/never", get(std::future::pending::<&str>));
+            .route("/never", get(std::future::pending::<&str>))
+            .route(
+                "/long",
+                get(|| async { Body::from_stream(stream::repeat(piece)) }),
+            );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let stopped = async { drop(stopped.await) };
-        let server = serve(listener, None, app, Patience { head, drain }, stopped);
+        let turnstile = Turnstile::new(1, Vec::new());
+        let server = serve(listener, None, app, turnstile, patience, stopped);
         (addr, stop, tokio::spawn(server))
     }
 
@@ -190,8 +226,11 @@ mod tests {
 
     #[tokio::test]
     async fn connections_that_say_nothing_are_ended() {
-        let hour = Duration::from_secs(3_600);
-        let (addr, _stop, _server) = start(Duration::from_millis(50), hour).await;
+        let (addr, _stop, _server) = start(Patience {
+            head: Duration::from_millis(50),
+            ..PATIENT
+        })
+        .await;
         for head in ["", "GET /quick HTTP/1.1\r\nHost: a\r\n"] {
             let end = timeout(Duration::from_secs(30), say(addr, head)).await;
             assert!(!end.expect("the server waits for ever").contains("200 OK"));
@@ -199,9 +238,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_takes_no_answer_is_cut_off() {
+        let (addr, _stop, _server) = start(Patience {
+            answer: Duration::from_millis(50),
+            ..PATIENT
+        })
+        .await;
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        let ask = b"GET /long HTTP/1.1\r\nHost: a\r\n\r\n";
+        stream.write_all(ask).await.unwrap();
+        // As soon as the way is full, nothing more of it comes than is on it.
+        sleep(Duration::from_secs(1)).await;
+        let rest = async {
+            let mut some = vec![0; 1 << 16];
+            while stream.read(&mut some).await.is_ok_and(|read| read > 0) {}
+        };
+        let end = timeout(Duration::from_secs(30), rest).await;
+        end.expect("the server waits for ever");
+    }
+
+    #[tokio::test]
     async fn a_stop_waits_for_no_call_for_ever() {
-        let hour = Duration::from_secs(3_600);
-        let (addr, stop, server) = start(hour, Duration::from_millis(50)).await;
+        let (addr, stop, server) = start(Patience {
+            drain: Duration::from_millis(50),
+            ..PATIENT
+        })
+        .await;
         let idle = tokio::spawn(say(addr, "GET /quick HTTP/1.1\r\nHost: a\r\n\r\n"));
         let busy = tokio::spawn(say(addr, "GET /never HTTP/1.1\r\nHost: a\r\n\r\n"));
         sleep(Duration::from_millis(200)).await;

@@ -10,16 +10,18 @@ use cah_protocol::{OutcomeCounts, stage_letter};
 use thiserror::Error;
 
 use crate::{
-    brake::Brake,
+    brake::{Brake, Who},
     clock::{Clock, Timestamp, seconds},
     config::Config,
-    eta, names,
+    eta,
+    machine::foreign_machine_of,
+    names,
     operation::{self, RestoreError},
     store::{
         Accepted, Caller, Claim, Claimed, Completion, Counts, Excluded, Exclusion, Failure, Flag,
         HandIn, HandInBy, Kind, Moment, NewWorker, Point, Reaped, Role, Store, StoreError,
     },
-    token::{self, TokenHash},
+    token::{self, TokenForm, TokenHash},
 };
 
 /// Draws of a display name before the tracker gives up on finding a free one.
@@ -81,6 +83,9 @@ pub enum JoinError {
     /// There are as many workers as the operator allows.
     #[error("the tracker has {0} workers already")]
     Full(u32),
+    /// There are as many workers of its machine as the operator allows.
+    #[error("{0} workers of this machine are connected already")]
+    Crowded(u32),
     /// The store refused.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -146,23 +151,25 @@ impl Service {
     ///
     /// # Errors
     /// [`JoinError::NoSuchStage`] where the project has no work for such a worker;
-    /// [`JoinError::Full`].
+    /// [`JoinError::Excluded`], [`JoinError::Full`] and [`JoinError::Crowded`].
     pub async fn join(
         &self,
         nickname: &str,
         role: impl Into<Role>,
         address: IpAddr,
+        token: TokenForm,
         counts: &Counts,
     ) -> Result<Joined, JoinError> {
         let role = role.into();
         check_role(role, counts).map_err(JoinError::NoSuchStage)?;
-        if self.keeps_out(Some(nickname), Some(address)) {
-            return Err(JoinError::Excluded);
-        }
+        let places = match foreign_machine_of(address) {
+            Some(_) => self.config.max_workers_per_address,
+            None => u32::MAX,
+        };
         if counts.workers >= u64::from(self.config.max_workers) {
             return Err(JoinError::Full(self.config.max_workers));
         }
-        let token = token::draw();
+        let token = token::draw(token);
         for _ in 0..NAME_DRAWS {
             let display_name = names::draw();
             let worker = NewWorker {
@@ -170,11 +177,14 @@ impl Service {
                 role,
                 display_name: display_name.clone(),
                 address,
+                places,
                 nickname: nickname.to_owned(),
                 progress: "Connected".into(),
             };
             match self.store.register(worker, self.moment()).await {
                 Err(StoreError::NameTaken) => continue,
+                Err(StoreError::Excluded) => return Err(JoinError::Excluded),
+                Err(StoreError::Crowded(places)) => return Err(JoinError::Crowded(places)),
                 Err(error) => return Err(error.into()),
                 Ok(()) => {
                     tracing::info!(%display_name, ?role, %address, "a worker joined");
@@ -203,12 +213,13 @@ impl Service {
         self.store.beat(caller, Some(progress), self.moment()).await
     }
 
-    /// Leases the next open job.
+    /// Leases the next open job to a worker that calls from `address`.
     ///
     /// # Errors
     /// [`NoJob::Braked`] for a worker that brings nothing.
-    pub async fn new_job(&self, caller: Caller) -> Result<Claimed, NoJob> {
-        if let Some(pause) = self.brake.pause(caller.token, self.now()) {
+    pub async fn new_job(&self, caller: Caller, address: IpAddr) -> Result<Claimed, NoJob> {
+        let who = who(caller, address);
+        if let Some(pause) = self.brake.pause(who, self.now()) {
             // It calls, and so it lives.
             self.store.beat(caller, None, self.moment()).await?;
             return Err(NoJob::Braked(pause));
@@ -218,7 +229,7 @@ impl Service {
             max_failures: self.config.max_failures,
         };
         let claimed = self.store.claim(caller, claim, self.moment()).await?;
-        self.brake.took(caller.token, self.now());
+        self.brake.took(who, self.now());
         Ok(claimed)
     }
 
@@ -228,6 +239,7 @@ impl Service {
     pub async fn complete(
         &self,
         caller: Caller,
+        address: IpAddr,
         work: Work,
         outcomes: OutcomeCounts,
         number: Option<u64>,
@@ -241,24 +253,20 @@ impl Service {
             .store
             .complete(caller, completion, self.moment())
             .await?;
-        self.brake.forget(caller.token);
+        self.brake.finished(who(caller, address));
         Ok(accepted)
     }
 
     /// Takes note that the input of the job that the worker holds is no good. The job goes back a
     /// stage: at once where the worker is of Crawling@Home, after the reports of several workers
     /// where it is of DistCompute.
-    pub async fn flag(&self, caller: Caller) -> Result<Accepted, StoreError> {
-        let reports = match self.store.beat(caller, None, self.moment()).await? {
-            Role::Crawler(_) => 1,
-            Role::Stage(_) => self.config.flag_reports,
-        };
+    pub async fn flag(&self, caller: Caller, address: IpAddr) -> Result<Accepted, StoreError> {
         let flag = Flag {
-            reports,
+            reports: self.config.flag_reports,
             max_failures: self.config.max_failures,
         };
         let accepted = self.store.flag(caller, flag, self.moment()).await?;
-        self.brake.gave_back(caller.token, self.now());
+        self.brake.gave_back(who(caller, address), self.now());
         Ok(accepted)
     }
 
@@ -266,6 +274,7 @@ impl Service {
     pub async fn fail(
         &self,
         caller: Caller,
+        address: IpAddr,
         message: String,
         number: Option<u64>,
     ) -> Result<Accepted, StoreError> {
@@ -275,7 +284,7 @@ impl Service {
             message,
         };
         let accepted = self.store.fail(caller, failure, self.moment()).await?;
-        self.brake.gave_back(caller.token, self.now());
+        self.brake.gave_back(who(caller, address), self.now());
         Ok(accepted)
     }
 
@@ -290,9 +299,9 @@ impl Service {
     }
 
     /// Lets a worker go; its job is re-opened.
-    pub async fn leave(&self, caller: Caller) -> Result<Role, StoreError> {
+    pub async fn leave(&self, caller: Caller, address: IpAddr) -> Result<Role, StoreError> {
         let role = self.store.leave(caller, self.moment()).await?;
-        self.brake.forget(caller.token);
+        self.brake.left(who(caller, address), self.now());
         Ok(role)
     }
 
@@ -388,7 +397,11 @@ impl Service {
 
     /// Keeps somebody out from now on, and removes the connected workers that are meant. Returns
     /// how many these were.
+    ///
+    /// # Errors
+    /// See [`operation::check_excluded`].
     pub async fn exclude(&self, whom: Excluded, reason: String) -> Result<u64, StoreError> {
+        operation::check_excluded(&whom, &self.config.trusted_proxies)?;
         let exclusion = Exclusion {
             whom,
             reason,
@@ -424,6 +437,13 @@ impl Service {
             now,
             until: now.saturating_add(seconds(self.config.idle_timeout)),
         }
+    }
+}
+
+fn who(caller: Caller, address: IpAddr) -> Who {
+    Who {
+        worker: caller.token,
+        machine: foreign_machine_of(address),
     }
 }
 

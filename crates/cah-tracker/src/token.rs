@@ -2,12 +2,27 @@
 
 use std::fmt;
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// Draws a token: UUIDv4 text, every free bit from the operating system's randomness.
-pub(crate) fn draw() -> String {
-    Uuid::new_v4().to_string()
+/// What a token looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TokenForm {
+    /// UUIDv4 text, which the public protocols have: 122 bits are drawn.
+    #[default]
+    Uuid,
+    /// 64 hexadecimal digits, for clients that say that they take any text: 256 bits are drawn.
+    Long,
+}
+
+/// Draws a token. Nobody can tell one from others that were drawn before: the generators take
+/// their randomness from the operating system.
+pub(crate) fn draw(form: TokenForm) -> String {
+    match form {
+        TokenForm::Uuid => Uuid::new_v4().to_string(),
+        TokenForm::Long => HEXLOWER.encode(&rand::random::<[u8; 32]>()),
+    }
 }
 
 /// The SHA-256 of a token. Only this is stored, so that a copy of the store opens no worker.
@@ -40,10 +55,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_are_version_4_uuids_and_differ() {
-        let (a, b) = (draw(), draw());
+    fn tokens_are_version_4_uuids_or_longer_and_differ() {
+        let (a, b) = (draw(TokenForm::Uuid), draw(TokenForm::Uuid));
         assert_eq!(Uuid::parse_str(&a).unwrap().get_version_num(), 4);
         assert_ne!(TokenHash::of(&a), TokenHash::of(&b));
+        let (long, other) = (draw(TokenForm::Long), draw(TokenForm::Long));
+        assert_eq!(HEXLOWER.decode(long.as_bytes()).unwrap().len(), 32);
+        assert_ne!(long, other);
         assert!(!format!("{:?}", TokenHash::of(&a)).contains(&a));
     }
 }

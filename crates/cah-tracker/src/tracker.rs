@@ -19,6 +19,7 @@ use crate::{
     service::Service,
     store::{Store, StoreError},
     tls::Tls,
+    turnstile::Turnstile,
 };
 
 /// How often what was heard from workers is stored.
@@ -117,7 +118,12 @@ impl Tracker {
         };
         let tls = service.config().tls.clone();
         let acceptor = tls.as_ref().map(Tls::acceptor).transpose()?;
-        let server = connections::serve(listener, acceptor, app, Patience::default(), stopped);
+        let turnstile = Turnstile::new(
+            config.max_workers_per_address,
+            config.trusted_proxies.clone(),
+        );
+        let patience = Patience::default();
+        let server = connections::serve(listener, acceptor, app, turnstile, patience, stopped);
         let mut background = background(&service);
         background.spawn(forget_quiet(callers));
         background.spawn(rendering);

@@ -63,6 +63,8 @@ impl HybridClient {
         let query = [
             ("nickname", config.nickname.as_str()),
             ("type", Self::TYPE.as_str()),
+            // Any text will do; trackers that know of none but UUIDs pass over this.
+            ("token_bits", "256"),
         ];
         let identity: NewWorkerResponse = api.get("api/new", &query).await?;
         let wanted = identity.heartbeat.map(Duration::from_secs);

@@ -107,8 +107,9 @@ async fn an_upload_is_aborted_though_nobody_waited_for_its_beginning() {
             tokio::task::yield_now().await;
         }
     };
+    let (store, rows) = (over(&objects), large_pairs(7));
     tokio::select! {
-        written = write(&over(&objects), info(1), &large_pairs(7)) => panic!("{written:?}"),
+        written = write(&store, info(1), &rows) => panic!("{written:?}"),
         () = begun => {}
     }
     begin.add_permits(1);

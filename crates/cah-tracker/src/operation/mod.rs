@@ -7,8 +7,7 @@ mod import;
 mod status;
 
 pub use archive::{RestoreError, backup, check_backup, restore};
-pub(crate) use bans::machine_of;
-pub use bans::{network_of, parse_network};
+pub use bans::{check_excluded, network_of, parse_excluded};
 pub use export::export;
 pub(crate) use export::line as job_line;
 pub(crate) use import::how_much_is_in;

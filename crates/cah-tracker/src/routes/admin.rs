@@ -14,13 +14,14 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use cah_protocol::{check_banner, check_message, check_nickname};
+use cah_protocol::{check_banner, check_message};
 use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio_util::io::ReaderStream;
 
 use super::{
     App,
+    callers::Address,
     error::{ApiError, sentence},
     extract::{Fields, MAX_NUMBER, Params, missing},
     operator::{self, Operator},
@@ -161,11 +162,22 @@ async fn contributors(
 }
 
 /// Keeps out a `nickname`, a `network` or the address of a `worker`, with the `reason`.
-async fn ban(_: Operator, State(app): State<App>, fields: Fields) -> Result<Json<Value>, ApiError> {
+async fn ban(
+    _: Operator,
+    State(app): State<App>,
+    Address(own): Address,
+    fields: Fields,
+) -> Result<Json<Value>, ApiError> {
     let whom = match fields.optional_text("worker")? {
         Some(name) => Excluded::Network(operation::network_of(app.service.store(), name).await?),
         None => excluded(&fields)?,
     };
+    if let Excluded::Network(network) = &whom
+        && network.contains(&own)
+    {
+        let text = format!("you call from {network} yourself");
+        return Err(ApiError::Conflict(text));
+    }
     let reason = fields.optional_text("reason")?.unwrap_or_default();
     check_message(reason)?;
     let removed = app.service.exclude(whom.clone(), reason.to_owned()).await?;
@@ -186,25 +198,10 @@ async fn unban(
 }
 
 fn excluded(fields: &Fields) -> Result<Excluded, ApiError> {
-    match (
-        fields.optional_text("nickname")?,
-        fields.optional_text("network")?,
-    ) {
-        (Some(nickname), None) => {
-            check_nickname(nickname)?;
-            match nickname.trim() {
-                "" => Err(ApiError::BadRequest("`nickname` is empty.".into())),
-                nickname => Ok(Excluded::Nickname(nickname.to_owned())),
-            }
-        }
-        (None, Some(network)) => {
-            let network = operation::parse_network(network).map_err(bad_request)?;
-            Ok(Excluded::Network(network))
-        }
-        _ => Err(ApiError::BadRequest(
-            "Name one: `nickname`, `network` or `worker`.".into(),
-        )),
-    }
+    let nickname = fields.optional_text("nickname")?;
+    let network = fields.optional_text("network")?;
+    let named = operation::parse_excluded(nickname, network).map_err(bad_request)?;
+    named.ok_or_else(|| ApiError::BadRequest("Name one: `nickname`, `network` or `worker`.".into()))
 }
 
 async fn bans(_: Operator, State(app): State<App>) -> Result<Json<Vec<Exclusion>>, ApiError> {

@@ -1,10 +1,18 @@
 //! Who calls: from which address, with which key, and whether too often.
 
-use std::{net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{
-    extract::{Request, State},
-    http::{HeaderMap, Uri, uri::PathAndQuery},
+    extract::{FromRequestParts, Request, State},
+    http::{HeaderMap, Uri, request::Parts, uri::PathAndQuery},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -15,7 +23,7 @@ use governor::{
 use ipnet::IpNet;
 
 use super::{App, error::ApiError, operator};
-use crate::operation::machine_of;
+use crate::machine::foreign_machine_of;
 
 /// What proxies say for whom they call, the last one at the end.
 const FORWARDED_FOR: &str = "x-forwarded-for";
@@ -52,6 +60,8 @@ fn without_key(uri: &Uri) -> Option<(String, Uri)> {
 /// Whom calls come from, and how many are too many.
 pub(crate) struct Callers {
     trusted: Vec<IpNet>,
+    /// Whether the operator was told of a proxy that is not trusted.
+    told: AtomicBool,
     limiter: Option<(NonZeroU32, DefaultKeyedRateLimiter<IpNet>)>,
 }
 
@@ -61,13 +71,20 @@ impl Callers {
             let quota = Quota::per_second(limit).allow_burst(limit.saturating_mul(TWO));
             (limit, DefaultKeyedRateLimiter::keyed(quota))
         });
-        Self { trusted, limiter }
+        Self {
+            trusted,
+            told: AtomicBool::new(false),
+            limiter,
+        }
     }
 
     /// The address that a call comes from: the connection's, or the last one that a trusted proxy
     /// names and that is no trusted proxy itself.
     fn address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-        let is_trusted = |ip: &IpAddr| self.trusted.iter().any(|net| net.contains(ip));
+        let is_trusted = |ip: &IpAddr| self.trusts(*ip);
+        if !is_trusted(&peer) && headers.contains_key(FORWARDED_FOR) {
+            self.tell_of_proxy(peer);
+        }
         let mut address = peer;
         let named = headers.get_all(FORWARDED_FOR).iter().rev();
         let named = named.flat_map(|value| value.to_str().unwrap_or_default().rsplit(','));
@@ -84,15 +101,32 @@ impl Callers {
         address
     }
 
+    /// Whether there is a trusted proxy at this address.
+    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted.iter().any(|net| net.contains(&address))
+    }
+
+    /// Behind a proxy that nobody named all callers look like one, with the limits of one.
+    fn tell_of_proxy(&self, peer: IpAddr) {
+        if !self.told.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                %peer,
+                "a call says that it comes through a proxy, which is not trusted: the address of \
+                 its caller is taken to be the proxy's; name the proxy in `trusted-proxies` if it \
+                 is yours"
+            );
+        }
+    }
+
     /// Counts a call. Those of this machine are its operator's own.
     fn check(&self, address: IpAddr) -> Result<(), ApiError> {
         let Some((limit, limiter)) = &self.limiter else {
             return Ok(());
         };
-        if address.is_loopback() {
+        let Some(machine) = foreign_machine_of(address) else {
             return Ok(());
-        }
-        limiter.check_key(&machine_of(address)).map_err(|too_many| {
+        };
+        limiter.check_key(&machine).map_err(|too_many| {
             let wait = too_many.wait_time_from(DefaultClock::default().now());
             ApiError::TooMany {
                 limit: *limit,
@@ -119,6 +153,15 @@ pub(super) const KEPT_OUT: ApiError =
 /// The address that a call comes from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Address(pub(super) IpAddr);
+
+impl<S: Sync> FromRequestParts<S> for Address {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        // Every call passes by `identify`.
+        parts.extensions.get().copied().ok_or(ApiError::Internal)
+    }
+}
 
 /// Finds out who calls, and refuses who calls too often.
 pub(super) async fn identify(State(app): State<App>, mut call: Request, next: Next) -> Response {

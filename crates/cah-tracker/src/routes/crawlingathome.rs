@@ -12,6 +12,7 @@ use url::Url;
 
 use super::{
     App,
+    callers::Address,
     error::ApiError,
     extract::{Fields, LargeFields, MAX_NUMBER, Params, missing},
 };
@@ -49,6 +50,7 @@ async fn get_upload_address(
 /// where it holds another one by now.
 async fn mark_as_done(
     State(app): State<App>,
+    Address(address): Address,
     LargeFields(fields): LargeFields,
 ) -> Result<&'static str, ApiError> {
     let worker_type = fields.worker_type()?;
@@ -69,7 +71,9 @@ async fn mark_as_done(
         }
     };
     let outcomes = outcomes(&fields)?;
-    let completion = app.service.complete(caller, work, outcomes, number);
+    let completion = app
+        .service
+        .complete(caller, address, work, outcomes, number);
     completion.await?;
     Ok(SUCCESS)
 }
@@ -93,9 +97,10 @@ fn outcomes(fields: &Fields) -> Result<OutcomeCounts, ApiError> {
 
 async fn gpu_invalid_download(
     State(app): State<App>,
+    Address(address): Address,
     fields: Fields,
 ) -> Result<&'static str, ApiError> {
-    app.service.flag(fields.caller()?).await?;
+    app.service.flag(fields.caller()?, address).await?;
     Ok(SUCCESS)
 }
 

@@ -5,6 +5,7 @@ use cah_protocol::{OutcomeCounts, check_result, distcompute};
 
 use super::{
     App,
+    callers::Address,
     error::ApiError,
     extract::{Fields, LargeFields, MAX_NUMBER},
 };
@@ -18,6 +19,7 @@ pub(super) fn routes() -> Router<App> {
 
 async fn complete_job(
     State(app): State<App>,
+    Address(address): Address,
     LargeFields(fields): LargeFields,
 ) -> Result<&'static str, ApiError> {
     let caller = fields.caller()?;
@@ -26,14 +28,17 @@ async fn complete_job(
     check_result(data)?;
     let work = Work::Data(data.to_owned());
     let none = OutcomeCounts::default();
-    app.service.complete(caller, work, none, number).await?;
+    app.service
+        .complete(caller, address, work, none, number)
+        .await?;
     Ok(distcompute::OK)
 }
 
 async fn flag_invalid_data(
     State(app): State<App>,
+    Address(address): Address,
     fields: Fields,
 ) -> Result<&'static str, ApiError> {
-    app.service.flag(fields.caller()?).await?;
+    app.service.flag(fields.caller()?, address).await?;
     Ok(distcompute::OK)
 }

@@ -21,6 +21,8 @@ pub(super) enum ApiError {
     Forbidden(&'static str),
     /// 403: there are as many workers as the operator allows.
     Full(u32),
+    /// 403: there are as many workers of the caller's address.
+    Crowded(u32),
     /// 403: the worker finished none of its last jobs, and waits so many seconds.
     Braked(i64),
     /// 403: nothing is open.
@@ -72,6 +74,13 @@ impl ApiError {
                 let text = format!(
                     "This tracker has {workers} workers, as many as it takes. Please try again \
                      later."
+                );
+                return (StatusCode::FORBIDDEN, text);
+            }
+            Self::Crowded(workers) => {
+                let text = format!(
+                    "This address has {workers} workers, as many as the tracker takes from one. \
+                     Ask its operator for more."
                 );
                 return (StatusCode::FORBIDDEN, text);
             }
@@ -165,6 +174,8 @@ impl From<StoreError> for ApiError {
             StoreError::NoSuchJob(number) => Self::NoSuchJob(number),
             StoreError::Conflict(text) => Self::Conflict(text),
             StoreError::NameTaken
+            | StoreError::Excluded
+            | StoreError::Crowded(_)
             | StoreError::NoStore(_)
             | StoreError::Open { .. }
             | StoreError::Unavailable(_) => {

@@ -25,6 +25,7 @@ use super::{
 use crate::{
     service::{JoinError, NoJob},
     store::{Claimed, Counts, Role, Task},
+    token::TokenForm,
 };
 
 /// The contributor of workers whose user gave no nickname, as in the reference.
@@ -43,7 +44,7 @@ pub(super) fn routes() -> Router<App> {
 
 async fn new(
     State(app): State<App>,
-    Extension(Address(address)): Extension<Address>,
+    Address(address): Address,
     key: Option<Extension<PathKey>>,
     headers: HeaderMap,
     params: Params,
@@ -57,7 +58,10 @@ async fn new(
     check_nickname(nickname)?;
     let counts = app.service.counts().await?;
     let role = role(&params, &counts)?;
-    let joined = app.service.join(nickname, role, address, &counts).await?;
+    let join = app
+        .service
+        .join(nickname, role, address, token_form(&params)?, &counts);
+    let joined = join.await?;
     let heartbeat = Some(app.service.config().heartbeat().as_secs());
     Ok(match role {
         Role::Crawler(worker_type) => Json(NewWorkerResponse {
@@ -76,6 +80,17 @@ async fn new(
         })
         .into_response(),
     })
+}
+
+/// The token that the client takes: old ones take UUIDs only.
+fn token_form(params: &Params) -> Result<TokenForm, ApiError> {
+    match params.get("token_bits") {
+        None => Ok(TokenForm::Uuid),
+        Some("256") => Ok(TokenForm::Long),
+        Some(_) => Err(ApiError::BadRequest(
+            "`token_bits` must be 256; leave it out for a UUID.".into(),
+        )),
+    }
 }
 
 /// Whether the caller may take part: the key is in the query or in the path before it.
@@ -136,8 +151,12 @@ async fn job_count(State(app): State<App>, params: Params) -> Result<String, Api
     Ok(open.to_string())
 }
 
-async fn new_job(State(app): State<App>, fields: Fields) -> Result<Response, ApiError> {
-    let claimed = app.service.new_job(fields.caller()?).await?;
+async fn new_job(
+    State(app): State<App>,
+    Address(address): Address,
+    fields: Fields,
+) -> Result<Response, ApiError> {
+    let claimed = app.service.new_job(fields.caller()?, address).await?;
     match claimed.role {
         Role::Crawler(_) => crawler_job(claimed).map(|job| Json(job).into_response()),
         Role::Stage(_) => Ok(Json(stage_job(claimed)?).into_response()),
@@ -191,17 +210,27 @@ async fn update_progress(State(app): State<App>, fields: Fields) -> Result<&'sta
 
 /// Beyond the public protocols: a worker that cannot do its job says why, instead of keeping it or
 /// handing it to the next one that cannot.
-async fn fail_job(State(app): State<App>, fields: Fields) -> Result<&'static str, ApiError> {
+async fn fail_job(
+    State(app): State<App>,
+    Address(address): Address,
+    fields: Fields,
+) -> Result<&'static str, ApiError> {
     let caller = fields.caller()?;
     let number = fields.optional_count("number", MAX_NUMBER)?;
     let message = fields.text("message")?;
     check_message(message)?;
-    app.service.fail(caller, message.to_owned(), number).await?;
+    app.service
+        .fail(caller, address, message.to_owned(), number)
+        .await?;
     Ok(SUCCESS)
 }
 
-async fn bye(State(app): State<App>, fields: Fields) -> Result<&'static str, ApiError> {
-    let role = app.service.leave(fields.caller()?).await?;
+async fn bye(
+    State(app): State<App>,
+    Address(address): Address,
+    fields: Fields,
+) -> Result<&'static str, ApiError> {
+    let role = app.service.leave(fields.caller()?, address).await?;
     Ok(done(role))
 }
 
@@ -228,6 +257,7 @@ impl From<JoinError> for ApiError {
             JoinError::NoSuchStage(text) => Self::BadRequest(text),
             JoinError::Excluded => KEPT_OUT,
             JoinError::Full(workers) => Self::Full(workers),
+            JoinError::Crowded(workers) => Self::Crowded(workers),
             JoinError::Store(error) => error.into(),
         }
     }

@@ -72,6 +72,7 @@ pub static TABLES: &[Table] = &[
             "role",
             "address",
             "pairs",
+            "machine",
         ],
     ),
     table("leases", &["number", "worker", "attempt", "since"]),

@@ -50,6 +50,12 @@ pub enum StoreError {
     /// A connected worker has that display name.
     #[error("the display name is taken")]
     NameTaken,
+    /// The operator keeps the worker out.
+    #[error("the operator keeps this worker out")]
+    Excluded,
+    /// As many workers of the same machine are connected as may be.
+    #[error("{0} workers of this machine are connected already")]
+    Crowded(u32),
     /// There is no job of that number.
     #[error("there is no job {0}")]
     NoSuchJob(u64),
@@ -107,7 +113,7 @@ pub trait Jobs: Send + Sync {
         moment: Moment,
     ) -> Result<Accepted, StoreError>;
 
-    /// Re-opens the job that the caller holds, because its input is no good. Once so many workers
+    /// Re-opens the job that the caller holds, because its input is no good. Once enough workers
     /// said so the job goes back a stage; earlier inputs stay. Repeating it, no job claimed since,
     /// changes nothing.
     async fn flag(
@@ -208,7 +214,8 @@ pub trait Admin: Send + Sync {
 /// The connected workers.
 #[async_trait]
 pub trait Workers: Send + Sync {
-    /// Adds a worker. [`StoreError::Conflict`] where the project has no such stage.
+    /// Adds a worker. [`StoreError::Conflict`] where the project has no such stage,
+    /// [`StoreError::Excluded`] and [`StoreError::Crowded`] as of this moment.
     async fn register(&self, worker: NewWorker, moment: Moment) -> Result<(), StoreError>;
 
     /// Hears from a worker: moves its deadline, takes note of its progress where it tells, and

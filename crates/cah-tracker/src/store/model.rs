@@ -137,6 +137,8 @@ pub struct NewWorker {
     pub display_name: String,
     /// Where it calls from.
     pub address: IpAddr,
+    /// How many workers of its machine may be connected, itself included.
+    pub places: u32,
     /// Whom its work is counted for.
     pub nickname: String,
     /// What it is doing at first.
@@ -217,10 +219,21 @@ pub struct Completion {
 /// The input of a job is no good, says a worker.
 #[derive(Clone, Copy, Debug)]
 pub struct Flag {
-    /// How many workers must say so before the job goes back a stage.
+    /// How many DistCompute workers must say so before the job goes back a stage. One of
+    /// Crawling@Home is enough.
     pub reports: u32,
     /// The number of failures that parks a job; going back counts as one.
     pub max_failures: u32,
+}
+
+impl Flag {
+    /// The flag as a worker of that role raises it.
+    pub(crate) fn by(self, role: Role) -> Self {
+        match role {
+            Role::Crawler(_) => Self { reports: 1, ..self },
+            Role::Stage(_) => self,
+        }
+    }
 }
 
 /// Why a worker cannot do its job.

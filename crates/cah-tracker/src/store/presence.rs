@@ -17,6 +17,8 @@ pub(super) struct Presence(Mutex<Inner>);
 struct Inner {
     /// How often everybody was forgotten.
     generation: u64,
+    /// How often beats were taken to be stored.
+    departures: u64,
     by_token: HashMap<TokenHash, i64>,
     live: HashMap<i64, Live>,
 }
@@ -34,8 +36,8 @@ struct Live {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kept {
     All,
-    /// All, if what is under way arrives.
-    Underway,
+    /// All, if what is under way with this number arrives.
+    Underway(u64),
     NotAll,
 }
 
@@ -57,6 +59,39 @@ pub(super) struct Beat {
     pub(super) last_seen: Timestamp,
     pub(super) deadline: Timestamp,
     pub(super) progress: Arc<str>,
+}
+
+/// Beats that are on their way to the database.
+pub(super) struct Underway<'a> {
+    presence: &'a Presence,
+    number: u64,
+    workers: Vec<i64>,
+}
+
+impl Underway<'_> {
+    /// Takes note of what has arrived.
+    pub(super) fn arrived(&self, workers: &[i64]) {
+        self.mark(workers, Kept::All);
+    }
+
+    /// Marks those of the workers whose beats are under way with these. What was heard meanwhile is
+    /// still to be stored.
+    fn mark(&self, workers: &[i64], kept: Kept) {
+        let mut inner = self.presence.inner();
+        for worker in workers {
+            let live = inner.live.get_mut(worker);
+            if let Some(live) = live.filter(|live| live.kept == Kept::Underway(self.number)) {
+                live.kept = kept;
+            }
+        }
+    }
+}
+
+impl Drop for Underway<'_> {
+    // Also where whoever stores them was cut off half way.
+    fn drop(&mut self) {
+        self.mark(&self.workers, Kept::NotAll);
+    }
 }
 
 impl Inner {
@@ -189,14 +224,17 @@ impl Presence {
         }
     }
 
-    /// What changed since the last time, to be stored.
-    pub(super) fn take_unsaved(&self) -> Vec<Beat> {
+    /// What changed since the last time, to be stored. What has not arrived in the database by the
+    /// time that the second is dropped is there again the next time.
+    pub(super) fn take_unsaved(&self) -> (Vec<Beat>, Underway<'_>) {
         let mut inner = self.inner();
+        inner.departures += 1;
+        let number = inner.departures;
         let unsaved = inner.live.iter_mut();
         let unsaved = unsaved.filter(|(_, live)| live.kept == Kept::NotAll);
-        unsaved
+        let beats: Vec<Beat> = unsaved
             .map(|(worker, live)| {
-                live.kept = Kept::Underway;
+                live.kept = Kept::Underway(number);
                 Beat {
                     worker: *worker,
                     token: live.token,
@@ -205,29 +243,13 @@ impl Presence {
                     progress: Arc::clone(&live.progress),
                 }
             })
-            .collect()
-    }
-
-    /// Marks what could not be stored for the next time.
-    pub(super) fn mark_unsaved(&self, workers: &[i64]) {
-        let mut inner = self.inner();
-        for worker in workers {
-            if let Some(live) = inner.live.get_mut(worker) {
-                live.kept = Kept::NotAll;
-            }
-        }
-    }
-
-    /// Takes note of what has arrived in the database. What was heard meanwhile is still to be
-    /// stored.
-    pub(super) fn mark_saved(&self, workers: &[i64]) {
-        let mut inner = self.inner();
-        for worker in workers {
-            let live = inner.live.get_mut(worker);
-            if let Some(live) = live.filter(|live| live.kept == Kept::Underway) {
-                live.kept = Kept::All;
-            }
-        }
+            .collect();
+        let underway = Underway {
+            presence: self,
+            number,
+            workers: beats.iter().map(|beat| beat.worker).collect(),
+        };
+        (beats, underway)
     }
 
     /// Brings what was read from the database up to date.
@@ -306,7 +328,7 @@ mod tests {
         for other in [WorkerType::Gpu.into(), HYBRID, Role::Stage(0)] {
             assert!(presence.touch(caller("t", other), at(1), None).is_err());
         }
-        assert!(presence.take_unsaved().is_empty());
+        assert!(presence.take_unsaved().0.is_empty());
         let known = presence.touch(caller("t", None), at(1), None).unwrap();
         assert_eq!(known, (1, WorkerType::Cpu.into()));
     }
@@ -317,11 +339,15 @@ mod tests {
         enter(&presence, 1, "t", HYBRID, 100);
         let caller = caller("t", HYBRID);
         presence.touch(caller, at(1), Some("1 / 2")).unwrap();
-        let beats = presence.take_unsaved();
+        let (beats, underway) = presence.take_unsaved();
         assert_eq!((beats.len(), &*beats[0].progress), (1, "1 / 2"));
-        assert!(presence.take_unsaved().is_empty());
-        presence.mark_unsaved(&[1]);
-        assert_eq!(presence.take_unsaved().len(), 1);
+        assert!(presence.take_unsaved().0.is_empty());
+        drop(underway);
+        let (beats, underway) = presence.take_unsaved();
+        assert_eq!(beats.len(), 1);
+        underway.arrived(&[1]);
+        drop(underway);
+        assert!(presence.take_unsaved().0.is_empty());
     }
 
     #[test]
@@ -365,16 +391,20 @@ mod tests {
         enter(&presence, 1, "t", HYBRID, 100);
         let caller = caller("t", HYBRID);
         presence.touch(caller, at(1), None).unwrap();
-        assert_eq!(presence.take_unsaved().len(), 1);
+        let (_, failed) = presence.take_unsaved();
         presence.forget_saved();
-        // It failed, and is tried again.
-        presence.mark_unsaved(&[1]);
-        assert_eq!(presence.take_unsaved().len(), 1);
+        drop(failed);
+        let (beats, late) = presence.take_unsaved();
+        assert_eq!(beats.len(), 1);
         presence.touch(caller, at(2), None).unwrap();
-        presence.mark_saved(&[1]);
+        let (beats, underway) = presence.take_unsaved();
+        assert_eq!(beats.len(), 1);
+        // What arrives is what was heard before.
+        late.arrived(&[1]);
+        drop(late);
         presence.forget_saved();
-        assert_eq!(presence.take_unsaved().len(), 1);
-        presence.mark_saved(&[1]);
+        assert_eq!(presence.len(), 1);
+        underway.arrived(&[1]);
         presence.forget_saved();
         assert_eq!(presence.len(), 0);
     }

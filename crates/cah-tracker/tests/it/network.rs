@@ -4,8 +4,9 @@ use std::{num::NonZeroU32, sync::Arc};
 
 use cah_tracker::{Config, ManualClock, Secret, Tls};
 use reqwest::StatusCode;
+use serde_json::{Value, json};
 
-use crate::app::{START, TestApp, test_config};
+use crate::app::{Answer, START, TestApp, answer, test_config};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -58,6 +59,86 @@ async fn an_address_that_calls_too_often_is_told_so() {
     }
 }
 
+/// A call that a proxy passes on for the address.
+async fn passed_on(app: &TestApp, address: &str, path: &str, body: Value) -> Answer {
+    let request = match body {
+        Value::Null => app.client().get(app.url(path)),
+        body => app.client().post(app.url(path)).json(&body),
+    };
+    answer(request.header("x-forwarded-for", address)).await
+}
+
+#[tokio::test]
+async fn an_address_has_so_many_workers() {
+    let app = tracker(Config {
+        max_workers_per_address: 2,
+        ..proxied(1_000)
+    })
+    .await;
+    let join = |address| passed_on(&app, address, "/api/new?nickname=a", Value::Null);
+    let first = join("192.0.2.1").await.json();
+    join("192.0.2.1").await.json();
+    let text = "This address has 2 workers, as many as the tracker takes from one. Ask its \
+                operator for more.";
+    let refused = join("192.0.2.1").await;
+    assert!(refused.is(403, text), "{refused:?}");
+    join("192.0.2.2").await.json();
+    let bye = json!({"token": first["token"]});
+    passed_on(&app, "192.0.2.1", "/api/bye", bye).await;
+    join("192.0.2.1").await.json();
+    // The tracker's own machine is its operator's.
+    for _ in 0..3 {
+        app.join("a", "HYBRID").await;
+    }
+}
+
+/// With a new token each time.
+#[tokio::test]
+async fn an_address_that_finishes_nothing_has_to_wait() {
+    let app = tracker(proxied(10_000)).await;
+    let (here, there) = ("192.0.2.1", "192.0.2.2");
+    let join = async |address| {
+        let joined = passed_on(&app, address, "/api/new?nickname=a", Value::Null).await;
+        joined.json()["token"].clone()
+    };
+    let new_job = async |address, token: &Value| {
+        passed_on(&app, address, "/api/newJob", json!({"token": token})).await
+    };
+    for _ in 0..50 {
+        let token = join(here).await;
+        new_job(here, &token).await.json();
+        let bye = json!({"token": token});
+        passed_on(&app, here, "/api/bye", bye).await;
+    }
+    let token = join(here).await;
+    let text = "This worker finished none of its last jobs. It can have another one in 1 s.";
+    let braked = new_job(here, &token).await;
+    assert!(braked.is(403, text), "{braked:?}");
+    let other = join(there).await;
+    new_job(there, &other).await.json();
+    app.clock.advance(1);
+    new_job(here, &token).await.json();
+    let done = json!({"token": token, "type": "HYBRID", "count": 1});
+    let done = passed_on(&app, here, "/api/markAsDone", done).await;
+    assert!(done.is(200, "success"));
+    for _ in 0..2 {
+        new_job(here, &join(here).await).await.json();
+    }
+}
+
+#[tokio::test]
+async fn a_client_may_ask_for_a_longer_token() {
+    let app = tracker(test_config()).await;
+    let joined = app.get("/api/new?nickname=a&token_bits=256").await.json();
+    let token = joined["token"].as_str().unwrap();
+    assert!(token.len() == 64 && token.bytes().all(|digit| digit.is_ascii_hexdigit()));
+    let job = app.post("/api/newJob", json!({"token": token})).await;
+    assert_eq!(job.json()["number"], 1);
+    let refused = app.get("/api/new?nickname=a&token_bits=7").await;
+    let text = "`token_bits` must be 256; leave it out for a UUID.";
+    assert!(refused.is(400, text), "{refused:?}");
+}
+
 #[tokio::test]
 async fn a_tracker_may_be_for_those_who_know_its_key() {
     let app = tracker(Config {
@@ -85,7 +166,7 @@ async fn a_tracker_may_be_for_those_who_know_its_key() {
     let token = &joined["token"];
     let call = async |path: &str| {
         let path = format!("/k/{KEY}{path}");
-        app.post(&path, serde_json::json!({"token": token})).await
+        app.post(&path, json!({"token": token})).await
     };
     assert_eq!(call("/api/newJob").await.json()["number"], 1);
     assert!(call("/api/bye").await.is(200, "success"));

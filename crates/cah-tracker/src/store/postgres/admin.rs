@@ -37,6 +37,9 @@ pub(super) async fn exclude(
     tx: &mut Transaction,
     exclusion: &Exclusion,
 ) -> Result<Vec<i64>, StoreError> {
+    // Nobody joins meanwhile who could not see it yet. Whoever has locked rows has locked the table
+    // too, and is waited for here before there are rows that it could wait for.
+    tx.run("LOCK TABLE workers IN EXCLUSIVE MODE").await?;
     let (kind, whom) = exclusion.whom.as_texts();
     tx.execute(
         "INSERT INTO exclusions (kind, whom, reason, at) VALUES ($1, $2, $3, $4)

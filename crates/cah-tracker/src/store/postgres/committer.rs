@@ -80,7 +80,7 @@ impl Committer {
     ) -> Result<T, StoreError> {
         let (reply, answered) = oneshot::channel();
         let change = change(Call { ask, reply });
-        let place = change.worker().map(|worker| self.crowd.enter(worker));
+        let place = change.worker().map(|worker| self.place(worker));
         let place = place.transpose()?;
         let waiting = Waiting { change, place };
         let round = async {
@@ -91,6 +91,11 @@ impl Committer {
         timeout(DEADLINE, round)
             .await
             .unwrap_or_else(|_| Err(StoreError::unavailable("no answer in time")))
+    }
+
+    /// A place for a call of the worker, also where that is made apart from the task.
+    pub(super) fn place(&self, worker: i64) -> Result<Place, StoreError> {
+        self.crowd.enter(worker)
     }
 
     /// An error where the task has ended.

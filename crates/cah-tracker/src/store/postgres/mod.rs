@@ -45,7 +45,7 @@ use super::{
     Claimed, Completion, ContributorView, Contributors, Counts, Excluded, Exclusion, Failure, Flag,
     HandIn, HandInBy, JobRecord, Jobs, Moment, NewWorker, ParkedJob, Point, Reaped, Role, Rows,
     Series, State, Store, StoreError, WorkerList, WorkerQuery, WorkerView, Workers,
-    presence::{Beat, Presence},
+    presence::Presence,
 };
 use crate::clock::Timestamp;
 use analysis::Analysis;
@@ -162,27 +162,15 @@ impl PostgresStore {
 
     /// Stores what was heard from workers.
     async fn store_beats(&self) -> Result<(), StoreError> {
-        let mut beats = self.presence.take_unsaved();
+        let (mut beats, underway) = self.presence.take_unsaved();
         beats.sort_by_key(|beat| beat.worker);
-        let mut chunks = beats.chunks(BEATS);
-        while let Some(chunk) = chunks.next() {
-            if let Err(error) = self.store_some(chunk).await {
-                let rest = chunk.iter().chain(chunks.flatten());
-                let rest: Vec<i64> = rest.map(|beat| beat.worker).collect();
-                self.presence.mark_unsaved(&rest);
-                return Err(error);
+        for some in beats.chunks(BEATS) {
+            let db = self.lifeline.get().await?;
+            let stored = workers::store_beats(&db, some).await?;
+            underway.arrived(&stored.saved);
+            for worker in stored.gone {
+                self.presence.remove(worker);
             }
-        }
-        Ok(())
-    }
-
-    async fn store_some(&self, beats: &[Beat]) -> Result<(), StoreError> {
-        let db = self.lifeline.get().await?;
-        let stored = workers::store_beats(&db, beats).await?;
-        self.presence.mark_saved(&stored.saved);
-        self.presence.mark_unsaved(&stored.missed);
-        for worker in stored.gone {
-            self.presence.remove(worker);
         }
         Ok(())
     }
@@ -244,7 +232,9 @@ impl Jobs for PostgresStore {
         flag: Flag,
         moment: Moment,
     ) -> Result<Accepted, StoreError> {
-        let (worker, _) = self.touch(caller, moment, None).await?;
+        let (worker, role) = self.touch(caller, moment, None).await?;
+        let flag = flag.by(role);
+        let _place = self.committer.place(worker)?;
         let flagged = atomically!(self.pool, |tx| flags::flag(tx, worker, flag, moment.now));
         match &flagged {
             Ok(_) => self.presence.note(worker, "Flagged a job"),

@@ -12,9 +12,10 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
+    machine::machine_of,
     store::{
-        Caller, Moment, NewWorker, Reaped, Role, State, StoreError, WorkerList, WorkerQuery,
-        WorkerView,
+        Caller, Excluded, Moment, NewWorker, Reaped, Role, State, StoreError, WorkerList,
+        WorkerQuery, WorkerView,
         presence::{Beat, Known, Presence},
         rules::{self, unsigned},
     },
@@ -24,20 +25,53 @@ use crate::{
 /// Workers that are looked at, and perhaps removed, in one transaction.
 const REAPED: usize = 1_000;
 
+/// Whether somebody with the address `$1` and the nickname `$2`, in small letters, is kept out.
+macro_rules! excluded {
+    () => {
+        "EXISTS (SELECT 1 FROM exclusions
+                 WHERE CASE kind WHEN 'network' THEN whom::inet >>= $1::text::inet
+                                 ELSE whom = $2::text END)"
+    };
+}
+
+/// How many workers of the machine `$3` are connected, counted no further than to `$4`.
+macro_rules! neighbours {
+    () => {
+        "(SELECT count(*) FROM (SELECT 1 FROM workers WHERE machine = $3::text
+                                LIMIT $4::bigint) AS neighbours)"
+    };
+}
+
 /// A worker that wants to join.
 pub(super) struct JoinAsk {
     pub(super) worker: NewWorker,
     pub(super) moment: Moment,
 }
 
-/// Joins while the project has so many stages, for these say which ones are the worker's.
-const JOIN: &str = "
-    INSERT INTO workers (token_hash, display_name, nickname, first_stage, last_stage, progress,
-                         first_seen, last_seen, deadline, role, address)
-    SELECT $1::bytea, $2::text, $3::text, $4::bigint, $5::bigint, $6::text, $7::bigint, $7::bigint,
-           $8::bigint, $9::text, $11::text
-    WHERE (SELECT count(*) FROM stages) = $10
-    ON CONFLICT (display_name) DO NOTHING RETURNING id";
+/// Joins while the project has so many stages, for these say which ones are the worker's, and where
+/// nothing keeps it out.
+const JOIN: &str = concat!(
+    "INSERT INTO workers (token_hash, display_name, nickname, first_stage, last_stage, progress,
+                          first_seen, last_seen, deadline, role, address, machine)
+     SELECT $5::bytea, $6::text, $7::text, $8::bigint, $9::bigint, $10::text, $11::bigint,
+            $11::bigint, $12::bigint, $13::text, $1::text, $3::text
+     WHERE (SELECT count(*) FROM stages) = $14
+           AND NOT ",
+    excluded!(),
+    " AND ",
+    neighbours!(),
+    " < $4 ON CONFLICT (display_name) DO NOTHING RETURNING id"
+);
+
+/// Why a worker could not join.
+const EXPLAIN_JOIN: &str = concat!(
+    "SELECT (SELECT count(*) FROM stages),
+            EXISTS (SELECT 1 FROM workers WHERE display_name = $5), ",
+    excluded!(),
+    ", ",
+    neighbours!(),
+    " >= $4"
+);
 
 /// In the order of their ids, so that two who lock several never wait for each other.
 const LOCK: &str = "SELECT 1 FROM workers WHERE id = ANY ($1) ORDER BY id FOR UPDATE";
@@ -84,6 +118,26 @@ const BEATS: &str = "
 /// The statements that batches send, to be prepared before.
 pub(super) const STATEMENTS: &[&str] = &[JOIN, LOCK, LEAVE];
 
+/// Where a worker comes from, as statements ask for it.
+struct Whence {
+    address: String,
+    nickname: String,
+    machine: String,
+    places: i64,
+}
+
+impl Whence {
+    fn of(worker: &NewWorker) -> Self {
+        let (_, nickname) = Excluded::Nickname(worker.nickname.clone()).as_texts();
+        Self {
+            address: worker.address.to_string(),
+            nickname: storable(&nickname).into_owned(),
+            machine: machine_of(worker.address).to_string(),
+            places: worker.places.into(),
+        }
+    }
+}
+
 /// Takes a worker in and returns its id; `None` where that does not go, or the project has another
 /// number of stages.
 pub(super) async fn join(
@@ -95,10 +149,20 @@ pub(super) async fn join(
     let Some(span) = worker.role.span(usize::try_from(stages).unwrap_or(0)) else {
         return Ok(None);
     };
+    let Whence {
+        address,
+        nickname,
+        machine,
+        places,
+    } = Whence::of(worker);
     let row = db
         .query_opt(
             JOIN,
             &[
+                &address,
+                &nickname,
+                &machine,
+                &places,
                 &worker.token.as_bytes().as_slice(),
                 &worker.display_name,
                 &worker.nickname,
@@ -109,7 +173,6 @@ pub(super) async fn join(
                 &moment.until,
                 &worker.role.as_text(),
                 &stages,
-                &worker.address.to_string(),
             ],
         )
         .await?;
@@ -123,16 +186,28 @@ pub(super) async fn join_after_all(
     ask: &JoinAsk,
     stages: &mut i64,
 ) -> Result<Result<i64, StoreError>, StoreError> {
+    let Whence {
+        address,
+        nickname,
+        machine,
+        places,
+    } = Whence::of(&ask.worker);
+    let name = &ask.worker.display_name;
     let row = db
         .query_one(
-            "SELECT (SELECT count(*) FROM stages),
-                    EXISTS (SELECT 1 FROM workers WHERE display_name = $1)",
-            &[&ask.worker.display_name],
+            EXPLAIN_JOIN,
+            &[&address, &nickname, &machine, &places, name],
         )
         .await?;
     *stages = row.get(0);
     if row.get(1) {
         return Ok(Err(StoreError::NameTaken));
+    }
+    if row.get(2) {
+        return Ok(Err(StoreError::Excluded));
+    }
+    if row.get(3) {
+        return Ok(Err(StoreError::Crowded(ask.worker.places)));
     }
     let known = usize::try_from(*stages).unwrap_or(0);
     if ask.worker.role.span(known).is_none() {
@@ -262,10 +337,8 @@ fn known(row: &Row, token: TokenHash) -> Known {
 /// What became of heartbeats.
 pub(super) struct Stored {
     pub(super) saved: Vec<i64>,
-    /// Workers that are no longer there.
+    /// Workers that are no longer there; the rows of the rest were in use.
     pub(super) gone: Vec<i64>,
-    /// Workers whose rows were in use.
-    pub(super) missed: Vec<i64>,
 }
 
 pub(super) async fn store_beats(db: &Connection, beats: &[Beat]) -> Result<Stored, StoreError> {
@@ -285,11 +358,10 @@ pub(super) async fn store_beats(db: &Connection, beats: &[Beat]) -> Result<Store
     };
     let (stored, there) = (of(true), of(false));
     let (saved, others): (Vec<i64>, Vec<i64>) = ids.into_iter().partition(|id| stored.contains(id));
-    let (missed, gone) = others.into_iter().partition(|id| there.contains(id));
+    let gone = others.into_iter().filter(|id| !there.contains(id));
     Ok(Stored {
         saved,
-        missed,
-        gone,
+        gone: gone.collect(),
     })
 }
 

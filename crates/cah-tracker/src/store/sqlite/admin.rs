@@ -1,5 +1,7 @@
 //! What operators do to jobs and to the project.
 
+use std::net::IpAddr;
+
 use rusqlite::{Connection, params};
 
 use super::{
@@ -101,6 +103,13 @@ pub(super) fn exclusions(db: &Connection) -> rusqlite::Result<Vec<Exclusion>> {
         }
     }
     Ok(exclusions)
+}
+
+/// Whether an operator keeps such a worker out.
+pub(super) fn excludes(db: &Connection, nickname: &str, address: IpAddr) -> rusqlite::Result<bool> {
+    let excluded = exclusions(db)?;
+    let means = |excluded: &Exclusion| excluded.whom.means(Some(nickname), Some(address));
+    Ok(excluded.iter().any(means))
 }
 
 /// Keeps somebody out, and returns the workers that went.

@@ -191,10 +191,13 @@ impl Jobs for SqliteStore {
         flag: Flag,
         moment: Moment,
     ) -> Result<Accepted, StoreError> {
-        self.write_for(caller, moment, "Flagged a job", move |db, worker| {
-            leases::flag(db, worker, flag, moment.now)
-        })
-        .await
+        let raise = move |db: &Connection, worker, role| {
+            leases::flag(db, worker, flag.by(role), moment.now)
+        };
+        let note =
+            |presence: &Presence, worker, _: &Accepted| presence.note(worker, "Flagged a job");
+        let terms = Terms::default();
+        self.change_for(caller, moment, terms, raise, note).await
     }
 
     async fn fail(
@@ -398,7 +401,7 @@ impl Workers for SqliteStore {
 
     async fn flush(&self, _now: Timestamp) -> Result<(), StoreError> {
         let still_there = self.unless_replaced();
-        let beats = self.presence.take_unsaved();
+        let (beats, underway) = self.presence.take_unsaved();
         if beats.is_empty() {
             return Ok(());
         }
@@ -408,8 +411,8 @@ impl Workers for SqliteStore {
             workers::store_beats(db, &beats)
         });
         let stored = stored.await;
-        if stored.is_err() {
-            self.presence.mark_unsaved(&ids);
+        if stored.is_ok() {
+            underway.arrived(&ids);
         }
         stored
     }

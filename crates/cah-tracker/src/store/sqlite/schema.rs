@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0001_jobs_and_workers.sql"),
     include_str!("../../../migrations/sqlite/0002_stages_and_operation.sql"),
     include_str!("../../../migrations/sqlite/0003_history_and_exclusions.sql"),
+    include_str!("../../../migrations/sqlite/0004_places_and_indexes.sql"),
 ];
 
 /// The version of a store on which all of them have run.

@@ -4,9 +4,10 @@ use std::net::IpAddr;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::leases;
+use super::{admin, leases};
 use crate::{
     clock::Timestamp,
+    machine::machine_of,
     store::{
         Moment, NewWorker, Reaped, Role, StoreError, WorkerList, WorkerQuery, WorkerView,
         presence::{Beat, Known, Presence},
@@ -45,6 +46,13 @@ pub(super) fn insert(
     if taken {
         return Err(StoreError::NameTaken);
     }
+    if admin::excludes(db, &worker.nickname, worker.address)? {
+        return Err(StoreError::Excluded);
+    }
+    let machine = machine_of(worker.address).to_string();
+    if neighbours(db, &machine, worker.places)? >= worker.places {
+        return Err(StoreError::Crowded(worker.places));
+    }
     let stages: i64 = db
         .prepare_cached("SELECT count(*) FROM stages")?
         .query_row([], |row| row.get(0))?;
@@ -54,8 +62,9 @@ pub(super) fn insert(
         .ok_or_else(rules::no_such_stage)?;
     db.prepare_cached(
         "INSERT INTO workers (token_hash, display_name, nickname, first_stage, last_stage,
-                              progress, first_seen, last_seen, deadline, role, address)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10)",
+                              progress, first_seen, last_seen, deadline, role, address,
+                              machine)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11)",
     )?
     .execute(params![
         worker.token.as_bytes(),
@@ -67,9 +76,16 @@ pub(super) fn insert(
         moment.now,
         moment.until,
         worker.role.as_text(),
-        worker.address.to_string()
+        worker.address.to_string(),
+        machine
     ])?;
     Ok(db.last_insert_rowid())
+}
+
+/// How many workers of a machine are connected, counted no further than to `most`.
+fn neighbours(db: &Connection, machine: &str, most: u32) -> rusqlite::Result<u32> {
+    db.prepare_cached("SELECT count(*) FROM (SELECT 1 FROM workers WHERE machine = ?1 LIMIT ?2)")?
+        .query_row(params![machine, most], |row| row.get(0))
 }
 
 /// Removes a worker that says goodbye and re-opens what it holds.

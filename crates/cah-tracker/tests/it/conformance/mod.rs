@@ -60,6 +60,7 @@ async fn join(store: &dyn Store, name: &str, role: impl Into<Role>) -> Caller {
 
 fn newcomer(caller: Caller, name: &str) -> NewWorker {
     NewWorker {
+        places: u32::MAX,
         address: LOCAL,
         token: caller.token,
         role: caller.role.unwrap(),
@@ -187,6 +188,8 @@ macro_rules! all_cases {
                 grace_moves_every_deadline,
                 workers_are_searched_and_paged,
                 who_is_kept_out_is_gone,
+                whoever_joins_meanwhile_is_kept_out_too,
+                a_machine_has_so_many_workers,
                 a_closed_store_refuses,
             ]
             contributors: [

@@ -2,6 +2,9 @@
 
 use cah_protocol::WorkerType;
 use cah_tracker::store::{Excluded, Exclusion, NewWorker, Reaped, Store, StoreError, WorkerQuery};
+use futures::future::join_all;
+
+use crate::app::LOCAL;
 
 use super::{
     CLAIM, FLAG, IDLE, MAX_FAILURES, NOW, at, caller, claim, hybrid, join, listed, newcomer, pairs,
@@ -213,6 +216,14 @@ pub(super) async fn who_is_kept_out_is_gone(store: &dyn Store) {
     let network = Excluded::Network("192.0.2.0/24".parse().unwrap());
     let gone = store.exclude(exclusion(network.clone())).await.unwrap();
     assert_eq!(gone, 1);
+    for (name, address) in [("ADA", LOCAL), ("eve", "192.0.2.9".parse().unwrap())] {
+        let back = NewWorker {
+            address,
+            ..newcomer(caller("back", WorkerType::Hybrid), name)
+        };
+        let refused = store.register(back, at(NOW)).await;
+        assert!(matches!(refused, Err(StoreError::Excluded)), "{refused:?}");
+    }
     // Again, with nobody there.
     assert_eq!(store.exclude(exclusion(network.clone())).await.unwrap(), 0);
     let kept_out = store.exclusions().await.unwrap();
@@ -222,4 +233,52 @@ pub(super) async fn who_is_kept_out_is_gone(store: &dyn Store) {
     assert!(!store.readmit(network).await.unwrap());
     assert!(store.readmit(nickname).await.unwrap());
     assert_eq!(store.exclusions().await.unwrap(), []);
+}
+
+/// Whoever joins while an operator keeps it out is either removed or refused.
+pub(super) async fn whoever_joins_meanwhile_is_kept_out_too(store: &dyn Store) {
+    for round in 0..20 {
+        let nickname = format!("spam{round}");
+        let joins = (0..20).map(|i| {
+            let name = format!("{nickname}-{i}");
+            let worker = NewWorker {
+                nickname: nickname.clone(),
+                ..newcomer(caller(&name, WorkerType::Hybrid), &name)
+            };
+            store.register(worker, at(NOW))
+        });
+        let exclusion = Exclusion {
+            whom: Excluded::Nickname(nickname.clone()),
+            reason: String::new(),
+            at: NOW,
+        };
+        let (joined, gone) = tokio::join!(join_all(joins), store.exclude(exclusion));
+        let joined = joined.iter().filter(|joined| joined.is_ok()).count();
+        assert_eq!(gone.unwrap(), joined as u64);
+        assert_eq!(listed(store, 9).await, []);
+    }
+    assert_eq!(store.counts().await.unwrap().workers, 0);
+}
+
+pub(super) async fn a_machine_has_so_many_workers(store: &dyn Store) {
+    let register = |name: &'static str, address: &str| {
+        let worker = NewWorker {
+            address: address.parse().unwrap(),
+            places: 2,
+            ..newcomer(caller(name, WorkerType::Hybrid), name)
+        };
+        store.register(worker, at(NOW))
+    };
+    for (name, address) in [("a", "2001:db8::1"), ("b", "2001:db8::2"), ("c", "::1")] {
+        register(name, address).await.unwrap();
+    }
+    let refused = register("d", "2001:db8::3").await;
+    assert!(
+        matches!(refused, Err(StoreError::Crowded(2))),
+        "{refused:?}"
+    );
+    register("d", "2001:db8:0:1::1").await.unwrap();
+    let a = caller("a", WorkerType::Hybrid);
+    store.leave(a, at(NOW)).await.unwrap();
+    register("e", "2001:db8::3").await.unwrap();
 }

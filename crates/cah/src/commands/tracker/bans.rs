@@ -71,6 +71,7 @@ impl Whom {
             (None, Some(whom)) => whom,
             (None, None) => bail!("name one with --nickname, --network or --worker"),
         };
+        operation::check_excluded(&whom, &[])?;
         let exclusion = Exclusion {
             whom: whom.clone(),
             reason,
@@ -97,16 +98,8 @@ impl Whom {
 
     /// A nickname or network.
     fn excluded(&self) -> Result<Option<Excluded>> {
-        if let Some(nickname) = &self.nickname {
-            cah_protocol::check_nickname(nickname)?;
-            if nickname.trim().is_empty() {
-                bail!("the nickname is empty");
-            }
-            return Ok(Some(Excluded::Nickname(nickname.trim().to_owned())));
-        }
-        let network = self.network.as_deref().map(operation::parse_network);
-        let network = network.transpose().map_err(|why| anyhow!(why))?;
-        Ok(network.map(Excluded::Network))
+        let (nickname, network) = (self.nickname.as_deref(), self.network.as_deref());
+        operation::parse_excluded(nickname, network).map_err(|why| anyhow!(why))
     }
 }
 

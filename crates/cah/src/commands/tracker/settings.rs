@@ -96,6 +96,17 @@ pub(super) struct Settings {
     )]
     max_workers: Option<u32>,
 
+    /// The most workers of one address (of IPv6: of one /64) at the same time; that many
+    /// connections and 1,000 more may come from there. This machine and trusted proxies may have
+    /// any number of connections [default: 5000]
+    #[arg(
+        long,
+        env = "CAH_MAX_WORKERS_PER_ADDRESS",
+        hide_env_values = true,
+        value_name = "N"
+    )]
+    max_workers_per_address: Option<u32>,
+
     /// Where workers of a type (HYBRID, CPU or GPU) bring their results: any text, which they are
     /// told; one of several is drawn. Without one it is this tracker's own staging
     #[arg(
@@ -307,6 +318,9 @@ impl Settings {
             flag_reports: self.flag_reports.or(lower.flag_reports),
             claim_order: self.claim_order.or(lower.claim_order),
             max_workers: self.max_workers.or(lower.max_workers),
+            max_workers_per_address: self
+                .max_workers_per_address
+                .or(lower.max_workers_per_address),
             upload_address: self.upload_address.or(lower.upload_address),
             public_url: self.public_url.or(lower.public_url),
             no_whole_wats: self.no_whole_wats.or(lower.no_whole_wats),
@@ -331,6 +345,7 @@ impl Settings {
             flag_reports: Some(config.flag_reports),
             claim_order: Some(ClaimOrder::Oldest),
             max_workers: Some(config.max_workers),
+            max_workers_per_address: Some(config.max_workers_per_address),
             no_whole_wats: Some(!config.whole_wats),
             password_calls: Some(config.password_calls),
             rate_limit: Some(config.rate_limit.map_or(0, NonZeroU32::get)),
@@ -356,6 +371,9 @@ impl Settings {
                 .claim_order
                 .map_or(default.claim_order, Order::from),
             max_workers: settings.max_workers.unwrap_or(default.max_workers),
+            max_workers_per_address: settings
+                .max_workers_per_address
+                .unwrap_or(default.max_workers_per_address),
             whole_wats: !settings.no_whole_wats.unwrap_or(!default.whole_wats),
             admin_token: secret(admin_token(settings.admin_token_file)?)?,
             password_calls: settings.password_calls.unwrap_or(default.password_calls),
