@@ -1,7 +1,8 @@
 //! What can go wrong between a row and the dataset.
 
-use std::{fmt, io};
+use std::io;
 
+use cah_bucket::{BadBucket, OneLine};
 use object_store::Error as StoreError;
 use parquet::errors::ParquetError;
 use thiserror::Error;
@@ -151,18 +152,10 @@ impl DatasetError {
     }
 }
 
-/// Shows a value with every run of white space as one space: object stores answer in XML of
-/// several lines, and an error is one line.
-pub struct OneLine<T>(pub T);
-
-impl<T: fmt::Display> fmt::Display for OneLine<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.0.to_string();
-        for (i, word) in text.split_whitespace().enumerate() {
-            let space = if i == 0 { "" } else { " " };
-            write!(f, "{space}{word}")?;
-        }
-        Ok(())
+impl From<BadBucket> for DatasetError {
+    fn from(bad: BadBucket) -> Self {
+        let BadBucket { place, why } = bad;
+        Self::BadAddress { place, why }
     }
 }
 
@@ -184,15 +177,6 @@ mod tests {
         assert!(
             error.starts_with("no space left for `out/images/000000001.tar`"),
             "{error}"
-        );
-    }
-
-    #[test]
-    fn messages_are_one_line() {
-        let xml = "not found:\n  <Error>\r\n<Code>NoSuchBucket</Code>";
-        assert_eq!(
-            OneLine(xml).to_string(),
-            "not found: <Error> <Code>NoSuchBucket</Code>"
         );
     }
 }

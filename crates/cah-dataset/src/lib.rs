@@ -4,7 +4,7 @@
 //! shard in order and streams them into a webdataset tar, a parquet table and two npy files of
 //! embeddings; [`ShardWriter::finish`] gives these their names and writes the [`Manifest`] last.
 //! A shard exists if and only if its manifest does. A [`CandidateWriter`] writes the one table
-//! that extraction alone gives. [`bucket_object`] is for those who only read from a bucket.
+//! that extraction alone gives.
 //!
 //! Two promises shape the code. *Whole or not at all*: files are staged, sealed and only then
 //! named, and the manifest follows once they are durable, so that neither a crash nor a full disk
@@ -27,8 +27,8 @@ mod text;
 
 pub use candidates::{Candidate, CandidateWriter};
 pub use captions::Caption;
-pub use error::{DatasetError, OneLine, Result};
+pub use error::{DatasetError, Result};
 pub use manifest::{FileEntry, Manifest, Model, ShardInfo, Tally};
 pub use row::{ImageSize, Nsfw, PairRow, StoredImage};
 pub use shard::ShardWriter;
-pub use storage::{Store, bucket_object, is_loopback};
+pub use storage::Store;

@@ -6,7 +6,7 @@ use cah_wat::{DocumentType, Link, Options, Page, Piece, Rejection, Rule, Rules};
 use tokio::sync::mpsc;
 
 use crate::{
-    Progress, Step, WatSource, WorkerError,
+    Progress, Source, Step, WorkerError,
     pages::{PageSink, read_pages},
     pipeline::rejected,
 };
@@ -73,7 +73,7 @@ pub async fn extract_candidates(
     let mut rejected = OutcomeCounts::default();
     for wat in wats {
         let progress = progress_of(wat);
-        let source = WatSource::open(wat).await?;
+        let source = Source::open(wat).await?;
         let (next, mut rows) = mpsc::channel(ROWS);
         let sink = Rows {
             rules: rules.clone(),

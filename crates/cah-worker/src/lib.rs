@@ -12,15 +12,14 @@ mod pipeline;
 mod pool;
 mod progress;
 mod solo;
-mod source;
 mod volunteer;
 
+pub use cah_source::{Source, SourceError};
 pub use candidates::{ExtractConfig, Extracted, extract_candidates};
 pub use error::WorkerError;
 pub use pipeline::{Pipeline, PipelineConfig, ShardReport, UnsafePolicy};
 pub use progress::{Progress, Step, StepWork};
 pub use solo::{shards_of, solo};
-pub use source::{SourceError, WatSource};
 pub use volunteer::{Stop, volunteer};
 
 use cah_protocol::Shard;

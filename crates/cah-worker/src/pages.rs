@@ -5,7 +5,7 @@ use cah_wat::{Options, Page, PageReader, Piece};
 use futures::StreamExt;
 use tokio::sync::mpsc;
 
-use crate::{Progress, SourceError, Step, WatSource, WorkerError};
+use crate::{Progress, Source, SourceError, Step, WorkerError};
 
 /// Chunks of the file that wait for the parser.
 const CHUNKS: usize = 16;
@@ -22,7 +22,7 @@ pub(crate) trait PageSink: Send + 'static {
 
 /// Gives the pages of `piece` of a WAT file to `sink`.
 pub(crate) async fn read_pages(
-    source: WatSource,
+    source: Source,
     piece: Piece,
     options: Options,
     progress: Progress,
@@ -43,11 +43,7 @@ pub(crate) async fn read_pages(
 }
 
 /// Moves bytes from the file to the parser until the parser has enough.
-async fn send_bytes(
-    source: WatSource,
-    start: u64,
-    chunks: mpsc::Sender<Result<Bytes, SourceError>>,
-) {
+async fn send_bytes(source: Source, start: u64, chunks: mpsc::Sender<Result<Bytes, SourceError>>) {
     let mut bytes = std::pin::pin!(source.read_from(start));
     while let Some(chunk) = bytes.next().await {
         if chunks.send(chunk).await.is_err() {

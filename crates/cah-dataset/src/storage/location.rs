@@ -33,15 +33,7 @@ impl Location {
                 .to_file_path()
                 .map(Self::Folder)
                 .map_err(|()| bad("a file address is absolute, like file:///folder")),
-            "s3" | "s3a" => match url()? {
-                url if url.host_str().is_none_or(str::is_empty) => {
-                    Err(bad("it names no bucket, like s3://bucket/prefix"))
-                }
-                url if url.query().is_some() || url.fragment().is_some() => {
-                    Err(bad("`?` and `#` have no meaning in a bucket's address"))
-                }
-                url => Ok(Self::Bucket(url)),
-            },
+            "s3" | "s3a" => Ok(Self::Bucket(cah_bucket::address(place)?)),
             _ => Err(DatasetError::UnknownScheme(place.to_owned())),
         }
     }

@@ -4,14 +4,12 @@
 //! (everything is at the place, size and digest are known) and it is published (it appears under
 //! its name, whole). Until then nothing is there under that name.
 
-mod bucket;
 mod location;
 mod object;
 mod remote;
 mod staged;
 mod store;
 
-pub use bucket::{bucket_object, is_loopback};
 pub(crate) use location::split_file;
 pub(crate) use object::{ObjectWriter, Sealed};
 pub use store::Store;

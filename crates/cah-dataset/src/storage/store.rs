@@ -3,6 +3,7 @@
 use std::{env, fmt, fs::File, io, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use cah_bucket::{self as bucket, OneLine};
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
     Error as StoreError, ObjectStore, ObjectStoreExt, RetryConfig, local::LocalFileSystem,
@@ -12,14 +13,14 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::{
-    blocking, bucket,
+    blocking,
     location::Location,
     object::{ObjectWriter, Sink},
     remote::RemoteUpload,
     staged::{self, StagedFile},
 };
 use crate::{
-    error::{DatasetError, OneLine, Result},
+    error::{DatasetError, Result},
     manifest::{MAX_MANIFEST_BYTES, Manifest, ShardInfo},
     names::{FOLDERS, STATS, ShardNames},
 };

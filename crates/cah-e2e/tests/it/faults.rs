@@ -99,7 +99,7 @@ async fn a_missing_wat_file_stops_nobody() {
     let tracker = Served::web_with(folder.path(), &web, missing, flags).await;
     let out = folder.path().join("out");
     let said = fail(&mut worker(&tracker.url(), &web, &out, &[]));
-    assert!(said.contains("there is no WAT file at"), "{said}");
+    assert!(said.contains("there is no file at"), "{said}");
     let last = said.lines().last().unwrap();
     assert!(
         last.starts_with("error: shards could not be done"),

@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::Run;
 use crate::{
-    Step, WatSource, WorkerError,
+    Source, Step, WorkerError,
     pages::{PageSink, read_pages},
 };
 
@@ -23,7 +23,7 @@ impl Run {
     pub(super) async fn extract(
         self,
         piece: Piece,
-        source: WatSource,
+        source: Source,
         next: mpsc::Sender<Numbered>,
     ) -> Result<(), WorkerError> {
         let piece = match piece {

@@ -29,7 +29,7 @@ use cah_wat::Rules;
 use serde_json::Value;
 use tokio::{sync::mpsc, task::JoinSet};
 
-use crate::{Progress, Step, WatSource, WorkerError, pool::CpuPool};
+use crate::{Progress, Source, Step, WorkerError, pool::CpuPool};
 
 /// Rows that wait between two steps. Large enough to bridge hiccups, small enough to forget.
 const CHANNEL: usize = 64;
@@ -239,7 +239,7 @@ impl Pipeline {
         store: &Store,
         progress: &Progress,
     ) -> Result<Manifest, WorkerError> {
-        let source = WatSource::open_within(&info.shard.url, guard).await?;
+        let source = Source::open_within(&info.shard.url, guard).await?;
         let writer = ShardWriter::create(store, info.clone()).await?;
         let run = Run {
             parts: self.parts.clone(),
@@ -288,7 +288,7 @@ impl Run {
     async fn through_the_steps(
         &self,
         piece: Piece,
-        source: WatSource,
+        source: Source,
         writer: ShardWriter,
     ) -> Result<ShardWriter, WorkerError> {
         let (to_fetch, candidates) = mpsc::channel(CHANNEL);

@@ -6,7 +6,7 @@ use axum::{
 };
 use cah_dataset::Store;
 use cah_fetch::{Config, Guard, NameServers};
-use cah_worker::{Progress, SourceError, WatSource, WorkerError, shards_of};
+use cah_worker::{Progress, Source, SourceError, WorkerError, shards_of};
 
 use crate::support::{Ask, part, pipeline, read, serve, serve_at, wat};
 
@@ -23,7 +23,7 @@ fn guard(change: impl FnOnce(&mut Config)) -> Guard {
 async fn files_of_this_machine_are_not_read() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let path = file.path().display().to_string();
-    WatSource::open(&path).await.unwrap();
+    Source::open(&path).await.unwrap();
     let open = guard(|config| config.allow_private_addresses = true);
     for location in [
         &path,
@@ -31,7 +31,7 @@ async fn files_of_this_machine_are_not_read() {
         &format!("FILE://{path}"),
         "../a.wat",
     ] {
-        let error = WatSource::open_leased(location, &open).await.unwrap_err();
+        let error = Source::open_leased(location, &open).await.unwrap_err();
         assert!(matches!(error, SourceError::NotRemote(_)), "{error}");
         assert!(error.to_string().contains(location), "{error}");
     }
@@ -53,18 +53,16 @@ async fn servers_that_are_not_for_everybody_are_not_asked() {
         "inside.example",
     ] {
         let location = format!("http://{host}:{port}/a.wat");
-        let error = WatSource::open_leased(&location, &closed)
-            .await
-            .unwrap_err();
+        let error = Source::open_leased(&location, &closed).await.unwrap_err();
         assert!(matches!(error, SourceError::Private(_)), "{error}");
         assert!(error.to_string().contains(&location), "{error}");
     }
     let secret = format!("http://me:secret@127.0.0.1:{port}/a.wat");
-    assert!(WatSource::open_leased(&secret, &closed).await.is_err());
+    assert!(Source::open_leased(&secret, &closed).await.is_err());
     assert_eq!(server.asked(), 0);
 
     let open = guard(|config| config.allow_private_addresses = true);
-    let source = WatSource::open_leased(&server.url, &open).await.unwrap();
+    let source = Source::open_leased(&server.url, &open).await.unwrap();
     assert_eq!(read(&source, 1).await.unwrap(), b"123");
 }
 
@@ -81,15 +79,13 @@ async fn redirects_are_no_way_around() {
     })
     .await;
     let one = guard(|config| config.allowed_networks = vec!["127.0.0.1/32".parse().unwrap()]);
-    let error = WatSource::open_leased(&outside.url, &one)
-        .await
-        .unwrap_err();
+    let error = Source::open_leased(&outside.url, &one).await.unwrap_err();
     assert!(matches!(error, SourceError::BadRedirect { .. }), "{error}");
     assert!(error.to_string().contains("127.0.0.2"), "{error}");
     assert_eq!((outside.asked(), inside.asked()), (1, 0));
 
     let both = guard(|config| config.allowed_networks = vec!["127.0.0.0/8".parse().unwrap()]);
-    let source = WatSource::open_leased(&outside.url, &both).await.unwrap();
+    let source = Source::open_leased(&outside.url, &both).await.unwrap();
     assert_eq!(source.length(), 4);
 }
 

@@ -7,7 +7,7 @@ use axum::{
     http::{Response, StatusCode, header},
 };
 use bytes::Bytes;
-use cah_worker::{SourceError, WatSource};
+use cah_worker::{Source, SourceError};
 use futures::{StreamExt, stream};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -42,7 +42,7 @@ async fn a_cut_transfer_is_taken_up_where_it_stopped() {
         _ => part(TEXT, ask.range),
     })
     .await;
-    let source = WatSource::open(&server.url).await.unwrap();
+    let source = Source::open(&server.url).await.unwrap();
     assert_eq!(source.length(), TEXT.len() as u64);
     assert_eq!(read(&source, 0).await.unwrap(), TEXT);
     assert_eq!(server.asked(), 3);
@@ -51,7 +51,7 @@ async fn a_cut_transfer_is_taken_up_where_it_stopped() {
 #[tokio::test]
 async fn a_server_without_ranges_will_do() {
     let server = serve(async |_| part(TEXT, None)).await;
-    let source = WatSource::open(&server.url).await.unwrap();
+    let source = Source::open(&server.url).await.unwrap();
     assert_eq!(source.length(), TEXT.len() as u64);
     assert_eq!(read(&source, 12).await.unwrap(), &TEXT[12..]);
 }
@@ -64,7 +64,7 @@ async fn a_busy_server_is_asked_again() {
         _ => part(TEXT, ask.range),
     })
     .await;
-    let source = WatSource::open(&server.url).await.unwrap();
+    let source = Source::open(&server.url).await.unwrap();
     assert_eq!(read(&source, 3).await.unwrap(), &TEXT[3..]);
     assert_eq!(server.asked(), 4);
 }
@@ -81,7 +81,7 @@ async fn a_connection_that_breaks_at_once_is_made_again() {
         let answer = b"HTTP/1.1 206 x\r\nContent-Range: bytes 0-0/20\r\nContent-Length: 1\r\n\r\n0";
         stream.write_all(answer).await.unwrap();
     });
-    assert_eq!(WatSource::open(&url).await.unwrap().length(), 20);
+    assert_eq!(Source::open(&url).await.unwrap().length(), 20);
 }
 
 #[tokio::test]
@@ -90,7 +90,7 @@ async fn what_does_not_pass_is_said_at_once() {
     let open = async |code: &str| {
         let asked = server.asked();
         let url = format!("{}/{code}", server.url);
-        let error = WatSource::open(&url).await.unwrap_err();
+        let error = Source::open(&url).await.unwrap_err();
         assert_eq!(server.asked(), asked + 1, "{code}");
         error
     };
@@ -109,7 +109,7 @@ async fn a_file_that_changed_is_not_mixed_with_what_it_was() {
         _ => part(&TEXT[1..], ask.range),
     })
     .await;
-    let source = WatSource::open(&server.url).await.unwrap();
+    let source = Source::open(&server.url).await.unwrap();
     let error = read(&source, 4).await.unwrap_err();
     assert!(error.contains("changed while it was read"), "{error}");
 
@@ -118,7 +118,7 @@ async fn a_file_that_changed_is_not_mixed_with_what_it_was() {
         _ => status(416),
     })
     .await;
-    let source = WatSource::open(&shrunk.url).await.unwrap();
+    let source = Source::open(&shrunk.url).await.unwrap();
     let error = read(&source, 15).await.unwrap_err();
     assert!(error.contains("changed while it was read"), "{error}");
 }
@@ -138,7 +138,7 @@ async fn other_bytes_than_those_asked_for_are_refused() {
             answer.body(Bytes::from_static(&TEXT[4..]).into()).unwrap()
         })
         .await;
-        let source = WatSource::open(&server.url).await.unwrap();
+        let source = Source::open(&server.url).await.unwrap();
         let error = read(&source, 5).await.unwrap_err();
         assert!(error.contains("its bytes from 5 on"), "{told:?}: {error}");
         assert_eq!(server.asked(), 2, "{told:?}");
@@ -150,7 +150,7 @@ async fn a_local_file_fails_without_a_pause() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.wat");
     std::fs::write(&path, TEXT).unwrap();
-    let source = WatSource::open(path.to_str().unwrap()).await.unwrap();
+    let source = Source::open(path.to_str().unwrap()).await.unwrap();
     assert_eq!(read(&source, 15).await.unwrap(), &TEXT[15..]);
     std::fs::write(&path, &TEXT[..10]).unwrap();
     let error = read(&source, 0).await.unwrap_err();
@@ -182,7 +182,7 @@ async fn succeeds(command: &mut Command) {
 #[tokio::test]
 async fn a_proxy_is_not_asked_for_this_machine() {
     if let Ok(location) = std::env::var(CHILD) {
-        let source = WatSource::open(&location).await.unwrap();
+        let source = Source::open(&location).await.unwrap();
         assert_eq!(read(&source, 3).await.unwrap(), &TEXT[3..]);
         return;
     }
@@ -208,10 +208,10 @@ fn long() -> Vec<u8> {
 #[tokio::test]
 async fn a_bucket_is_read_in_parts_and_asked_again() {
     if let Ok(location) = std::env::var(CHILD) {
-        let source = WatSource::open(&location).await.unwrap();
+        let source = Source::open(&location).await.unwrap();
         assert_eq!(source.length(), long().len() as u64);
         assert!(read(&source, 100).await.unwrap() == long()[100..]);
-        let missing = WatSource::open("s3://bucket/missing").await.unwrap_err();
+        let missing = Source::open("s3://bucket/missing").await.unwrap_err();
         assert!(matches!(missing, SourceError::NotFound(_)), "{missing}");
         return;
     }

@@ -18,7 +18,7 @@ use axum::{
 use bytes::Bytes;
 use cah_clip::{ImageMode, Model, ModelFiles};
 use cah_fetch::NameServers;
-use cah_worker::{Pipeline, PipelineConfig, UnsafePolicy, WatSource};
+use cah_worker::{Pipeline, PipelineConfig, Source, UnsafePolicy};
 use flate2::{Compression, write::GzEncoder};
 use futures::TryStreamExt;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -121,7 +121,7 @@ pub(crate) fn status(status: u16) -> Response<Body> {
 }
 
 /// Everything of a source from an offset on.
-pub(crate) async fn read(source: &WatSource, start: u64) -> Result<Vec<u8>, String> {
+pub(crate) async fn read(source: &Source, start: u64) -> Result<Vec<u8>, String> {
     let chunks: Result<Vec<Bytes>, _> = source.read_from(start).try_collect().await;
     chunks
         .map(|chunks| chunks.concat())

@@ -12,7 +12,7 @@ use cah_tracker::{
     operation::{self, CheckedList, Format, ImportError, Imported},
     store::{self, StoreError},
 };
-use cah_worker::WatSource;
+use cah_worker::Source;
 use clap::ArgGroup;
 use futures::TryStreamExt;
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
@@ -202,7 +202,7 @@ pub(crate) async fn fetch_list(location: &str) -> Result<File> {
     if !location.contains("://") {
         return open_file(Path::new(location));
     }
-    let source = WatSource::open(location)
+    let source = Source::open(location)
         .await
         .context("cannot read the list of WAT files")?;
     if source.length() > MAX_LIST {

@@ -8,31 +8,63 @@ use object_store::{
     path::Path,
     prefix::PrefixStore,
 };
+use thiserror::Error;
 use url::Url;
 
-use super::location::Location;
-use crate::error::{DatasetError, OneLine, Result};
+mod one_line;
+
+pub use one_line::OneLine;
 
 /// Longest time for one request: a part of 8 MiB over a slow line.
 const REQUEST_DEADLINE: &str = "300 seconds";
 
-/// The object that `s3://bucket/name` stands for, to be read: its bucket, and its path there.
-///
-/// Credentials, region and endpoint are found as by [`Store::open`](crate::Store::open), in the
-/// `AWS_*` environment alone. A request that fails is not tried again, because who reads knows
-/// where to go on; and one may take five minutes with its body, so long objects are read in parts.
+/// An address of a bucket that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("cannot use `{place}`: {why}")]
+pub struct BadBucket {
+    /// The address as it was given.
+    pub place: String,
+    /// What is wrong with it, or with the settings.
+    pub why: String,
+}
+
+type Result<T> = std::result::Result<T, BadBucket>;
+
+/// Reads `s3://bucket/prefix`.
 ///
 /// # Errors
-/// [`DatasetError::BadAddress`] and [`DatasetError::UnknownScheme`] for what is no such address,
-/// and for settings that make no sense.
-pub fn bucket_object(address: &str) -> Result<(Arc<dyn ObjectStore>, Path)> {
-    let bad = |why: &str| bad_address(address, why);
-    let Location::Bucket(url) = Location::parse(address)? else {
+/// What is wrong with it.
+pub fn address(place: &str) -> Result<Url> {
+    let bad = |why: &str| bad_bucket(place, why);
+    let url = Url::parse(place).map_err(|cause| bad(&cause.to_string()))?;
+    if !matches!(url.scheme(), "s3" | "s3a") {
         return Err(bad("it is not in a bucket, like s3://bucket/name"));
-    };
+    }
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err(bad("it names no bucket, like s3://bucket/prefix"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(bad("`?` and `#` have no meaning in a bucket's address"));
+    }
+    Ok(url)
+}
+
+/// The object that `s3://bucket/name` stands for, to be read: its bucket, and its path there.
+///
+/// Credentials, region and endpoint are found as by [`below`], in the `AWS_*` environment alone. A
+/// request that fails is not tried again, because who reads knows where to go on; and one may take
+/// five minutes with its body, so long objects are read in parts.
+///
+/// # Errors
+/// What is no such address, and settings that make no sense.
+pub fn object(place: &str) -> Result<(Arc<dyn ObjectStore>, Path)> {
+    let url = address(place)?;
     let path = path(&url)?;
     if path.as_ref().is_empty() {
-        return Err(bad("it names no object, like s3://bucket/name"));
+        return Err(bad_bucket(
+            place,
+            "it names no object, like s3://bucket/name",
+        ));
     }
     let once = RetryConfig {
         max_retries: 0,
@@ -42,12 +74,15 @@ pub fn bucket_object(address: &str) -> Result<(Arc<dyn ObjectStore>, Path)> {
 }
 
 /// The part of a bucket that lies below a prefix.
-pub(super) fn below(url: &Url, retry: RetryConfig) -> Result<Arc<dyn ObjectStore>> {
+///
+/// # Errors
+/// Settings that make no sense.
+pub fn below(url: &Url, retry: RetryConfig) -> Result<Arc<dyn ObjectStore>> {
     Ok(Arc::new(PrefixStore::new(client(url, retry)?, path(url)?)))
 }
 
 fn client(url: &Url, retry: RetryConfig) -> Result<AmazonS3> {
-    let bad = |why: String| bad_address(url.as_str(), &why);
+    let bad = |why: String| bad_bucket(url.as_str(), &why);
     let mut builder = AmazonS3Builder::from_env()
         .with_url(format!("s3://{}", url.host_str().unwrap_or_default()))
         .with_retry(retry);
@@ -67,11 +102,11 @@ fn client(url: &Url, retry: RetryConfig) -> Result<AmazonS3> {
 }
 
 fn path(url: &Url) -> Result<Path> {
-    Path::from_url_path(url.path()).map_err(|e| bad_address(url.as_str(), &e.to_string()))
+    Path::from_url_path(url.path()).map_err(|e| bad_bucket(url.as_str(), &e.to_string()))
 }
 
-fn bad_address(place: &str, why: &str) -> DatasetError {
-    DatasetError::BadAddress {
+fn bad_bucket(place: &str, why: &str) -> BadBucket {
+    BadBucket {
         place: place.to_owned(),
         why: why.to_owned(),
     }
@@ -101,7 +136,7 @@ pub fn is_loopback(url: &Url) -> bool {
 }
 
 /// Few retries: who opens a place waits for the answer.
-pub(super) fn impatient() -> RetryConfig {
+pub fn impatient() -> RetryConfig {
     RetryConfig {
         max_retries: 2,
         retry_timeout: Duration::from_secs(10),
@@ -125,16 +160,17 @@ mod tests {
 
     #[test]
     fn an_object_has_a_bucket_and_a_path() {
-        let (_, path) = bucket_object("s3://bucket/crawl-data/a%20b.wat.gz").unwrap();
+        let (_, path) = object("s3://bucket/crawl-data/a%20b.wat.gz").unwrap();
         assert_eq!(path.as_ref(), "crawl-data/a b.wat.gz");
         for (address, part) in [
             ("s3://bucket", "names no object"),
             ("s3://bucket/", "names no object"),
             ("s3:///x", "names no bucket"),
-            ("a/b.wat.gz", "not in a bucket"),
+            ("s3://bucket/x?versionId=1", "`?`"),
+            ("a/b.wat.gz", "relative"),
             ("gs://bucket/x", "s3://"),
         ] {
-            let error = bucket_object(address).unwrap_err().to_string();
+            let error = object(address).unwrap_err().to_string();
             assert!(error.contains(address) && error.contains(part), "{error}");
         }
     }

@@ -1,14 +1,15 @@
+use cah_bucket::{BadBucket, OneLine};
 use thiserror::Error;
 
-/// Why a WAT file cannot be read.
+/// Why a file cannot be read.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SourceError {
     /// The file is not there.
-    #[error("there is no WAT file at {0}; is the path or URL right?")]
+    #[error("there is no file at {0}; is the path or URL right?")]
     NotFound(String),
     /// A location of another kind.
-    #[error("cannot read a WAT file from {0}; give a path, or a URL with http, https or s3")]
+    #[error("cannot read from {0}; give a path, or a URL with http, https or s3")]
     UnknownScheme(String),
     /// A URL that is none.
     #[error("`{location}` is not a URL: {reason}")]
@@ -20,7 +21,7 @@ pub enum SourceError {
     },
     /// The address of a bucket that cannot be used.
     #[error(transparent)]
-    Bucket(#[from] cah_dataset::DatasetError),
+    Bucket(#[from] BadBucket),
     /// A tracker names a file of the worker's own machine.
     #[error("the tracker asks for {0}; only http, https and s3 URLs are read for a tracker")]
     NotRemote(String),
@@ -31,7 +32,7 @@ pub enum SourceError {
     )]
     Private(String),
     /// A folder, or something else that has no bytes.
-    #[error("{0} is not a file; name the WAT file itself")]
+    #[error("{0} is not a file; name the file itself")]
     NotAFile(String),
     /// The system refuses to read the file.
     #[error("cannot read {location}: {reason}")]
@@ -89,11 +90,11 @@ pub enum SourceError {
     },
 }
 
-pub(super) type Result<T> = std::result::Result<T, SourceError>;
+pub(crate) type Result<T> = std::result::Result<T, SourceError>;
 
 impl SourceError {
     /// Whether the same request may go well a little later.
-    pub(super) fn may_pass(&self) -> bool {
+    pub(crate) fn may_pass(&self) -> bool {
         match self {
             SourceError::Broken { .. } => true,
             SourceError::Status { status, .. } => *status >= 500 || *status == 429,
@@ -102,10 +103,10 @@ impl SourceError {
     }
 
     /// `reason` may have several lines, as the answers of buckets do.
-    pub(super) fn broken(location: &str, reason: impl std::fmt::Display) -> Self {
+    pub(crate) fn broken(location: &str, reason: impl std::fmt::Display) -> Self {
         SourceError::Broken {
             location: location.into(),
-            reason: cah_dataset::OneLine(reason).to_string(),
+            reason: OneLine(reason).to_string(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::error::{Result, SourceError};
+use crate::error::{Result, SourceError};
 
 /// How often in a row something that failed is tried again.
 const RETRIES: u32 = 6;
@@ -12,11 +12,11 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
 /// The failures in a row of something that is tried until it goes well.
 #[derive(Debug, Default)]
-pub(super) struct Retries(u32);
+pub(crate) struct Retries(u32);
 
 impl Retries {
     /// Waits before the next try, or gives the error back where none can help.
-    pub(super) async fn pause_after(&mut self, error: SourceError) -> Result<()> {
+    pub(crate) async fn pause_after(&mut self, error: SourceError) -> Result<()> {
         if !error.may_pass() || self.0 == RETRIES {
             return Err(error);
         }
@@ -28,7 +28,7 @@ impl Retries {
     }
 
     /// It went well: what fails from now on is another failure.
-    pub(super) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.0 = 0;
     }
 }

@@ -1,6 +1,9 @@
-//! Where a WAT file comes from: a path, an http(s) URL or an object in a bucket.
+//! Files to be read, wherever they are: a path, an http(s) URL or an object in a bucket.
+//!
+//! A [`Source`] is read from any offset to its end; a transfer that breaks is taken up where it
+//! stopped.
 
-mod bucket;
+mod bucket_file;
 mod error;
 mod retry;
 mod web;
@@ -15,14 +18,14 @@ use tokio_util::io::ReaderStream;
 use url::Url;
 
 pub use self::error::SourceError;
-use self::{bucket::BucketFile, error::Result, retry::Retries, web::WebFile};
+use self::{bucket_file::BucketFile, error::Result, retry::Retries, web::WebFile};
 
 /// Bytes that are read from a local file at a time.
 const CHUNK: usize = 256 << 10;
 
-/// A WAT file whose length is known and that can be read from any offset. Clones are the same file.
+/// A file whose length is known and that can be read from any offset. Clones are the same file.
 #[derive(Clone, Debug)]
-pub struct WatSource {
+pub struct Source {
     location: Arc<str>,
     place: Place,
     length: u64,
@@ -35,22 +38,23 @@ enum Place {
     Bucket(BucketFile),
 }
 
-impl WatSource {
+impl Source {
     /// Finds the file at `location`, wherever that is, and asks for its length in bytes. For
-    /// locations that this machine's user chose; see [`WatSource::open_leased`].
+    /// locations that this machine's user chose; see [`Source::open_leased`].
     ///
     /// What fails and may go well later is tried again for half a minute.
     pub async fn open(location: &str) -> Result<Self> {
         Self::open_within(location, None).await
     }
 
-    /// As [`WatSource::open`], for a location that a tracker chose: files of this machine are not
+    /// As [`Source::open`], for a location that a tracker chose: files of this machine are not
     /// read, and of http(s) only what `guard` lets pass, redirects included.
     pub async fn open_leased(location: &str, guard: &Guard) -> Result<Self> {
         Self::open_within(location, Some(guard)).await
     }
 
-    pub(crate) async fn open_within(location: &str, guard: Option<&Guard>) -> Result<Self> {
+    /// The two in one: for a location that a tracker chose where there is a `guard`.
+    pub async fn open_within(location: &str, guard: Option<&Guard>) -> Result<Self> {
         let place = Place::parse(location, guard)?;
         let mut retries = Retries::default();
         let length = loop {
@@ -116,7 +120,7 @@ impl WatSource {
 
 /// A transfer under way.
 struct Reading {
-    source: WatSource,
+    source: Source,
     position: u64,
     bytes: Option<BoxStream<'static, Result<Bytes>>>,
     retries: Retries,

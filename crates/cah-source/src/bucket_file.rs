@@ -1,4 +1,4 @@
-//! WAT files in buckets.
+//! Files in buckets.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use object_store::{
     Error as StoreError, GetOptions, ObjectStore, ObjectStoreExt, path::Path as ObjectPath,
 };
 
-use super::{
+use crate::{
     CHUNK,
     error::{Result, SourceError},
 };
@@ -26,7 +26,7 @@ pub(super) struct BucketFile {
 
 impl BucketFile {
     pub(super) fn new(location: &str) -> Result<Self> {
-        let (objects, path) = cah_dataset::bucket_object(location)?;
+        let (objects, path) = cah_bucket::object(location)?;
         Ok(Self { objects, path })
     }
 

@@ -1,14 +1,15 @@
-//! WAT files behind http(s).
+//! Files behind http(s).
 
 use std::time::Duration;
 
 use bytes::Bytes;
+use cah_bucket::is_loopback;
 use cah_fetch::{ErrorKind, FetchError, Guard};
 use futures::{Stream, StreamExt, TryStreamExt, stream::BoxStream};
 use reqwest::{Client, Response, StatusCode, header};
 use url::Url;
 
-use super::error::{Result, SourceError};
+use crate::error::{Result, SourceError};
 
 /// No server that still sends is silent for this long.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
@@ -33,7 +34,7 @@ impl WebFile {
         let client = match guard {
             Some(guard) => guard.watch(client),
             // Whatever proxy the environment names, `localhost` is another machine there.
-            None if cah_dataset::is_loopback(&url) => client.no_proxy(),
+            None if is_loopback(&url) => client.no_proxy(),
             None => client,
         };
         Ok(Self {
