@@ -130,12 +130,24 @@ impl Config {
         if self.max_workers == 0 || self.max_workers_per_address == 0 {
             return Err(ConfigError::NoWorkers);
         }
-        match &self.public_url {
-            Some(url) if !matches!(url.scheme(), "http" | "https") => {
-                Err(ConfigError::PublicUrl(url.clone()))
-            }
-            _ => Ok(()),
+        self.public_url
+            .as_ref()
+            .map_or(Ok(()), Self::check_public_url)
+    }
+
+    /// Refuses an address that workers cannot reach a tracker under.
+    pub fn check_public_url(url: &Url) -> Result<(), ConfigError> {
+        match url.scheme() {
+            "http" | "https" => Ok(()),
+            _ => Err(ConfigError::PublicUrl(url.clone())),
         }
+    }
+
+    /// Where workers of a type bring their results, as the operator says; none where nothing is
+    /// said.
+    pub(crate) fn upload_addresses_of(&self, worker_type: WorkerType) -> &[String] {
+        let addresses = self.upload_addresses.get(&worker_type);
+        addresses.map_or(&[], Vec::as_slice)
     }
 }
 

@@ -49,7 +49,7 @@ mod turnstile;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use config::{Config, ConfigError};
 pub use error::TrackerError;
-pub use secret::{Secret, WeakSecret};
+pub use secret::{Secret, WrongSecret};
 pub use service::{JoinError, Joined, NoJob, Progress, Service, Work};
 pub use tls::{Tls, TlsError};
 pub use token::{TokenForm, TokenHash};

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
+use cah_protocol::WorkerType;
 use tokio::{
     net::TcpListener,
     sync::oneshot,
@@ -17,7 +18,7 @@ use crate::{
     error::TrackerError,
     routes::{self, Callers},
     service::Service,
-    store::{Store, StoreError},
+    store::{Counts, Kind, Store, StoreError},
     tls::Tls,
     turnstile::Turnstile,
 };
@@ -100,6 +101,12 @@ impl Tracker {
         service.grant_grace().await?;
         service.record_point_if_due().await?;
         service.read_exclusions().await?;
+        if hands_over_to_nobody(service.config(), &service.counts().await?) {
+            tracing::warn!(
+                "no upload address is set for CPU workers, and the one of this tracker's own \
+                 staging takes nothing yet; set one, like `--upload-address CPU=ADDRESS`"
+            );
+        }
 
         let (stop, stopped) = oneshot::channel::<()>();
         let config = service.config();
@@ -195,6 +202,16 @@ impl RunningTracker {
     }
 }
 
+/// Whether CPU workers are told an address that takes nothing yet: the tracker's own staging.
+fn hands_over_to_nobody(config: &Config, counts: &Counts) -> bool {
+    let of_shards = match counts.kind {
+        Some(kind) => kind == Kind::Shards,
+        None => counts.has_default_stages(),
+    };
+    let hand_over = counts.stages.len() > 1;
+    of_shards && hand_over && config.upload_addresses_of(WorkerType::Cpu).is_empty()
+}
+
 /// The reaper, the series and the heartbeats' storing, each on a task of its own.
 fn background(service: &Arc<Service>) -> JoinSet<()> {
     let config = service.config();
@@ -251,5 +268,45 @@ async fn every(period: Duration, what: &'static str, service: Arc<Service>, work
         if let Err(error) = work(Arc::clone(&service)).await {
             tracing::warn!(%error, "{what} failed; it will try again");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StageCounts;
+
+    fn counts(kind: Option<Kind>, stages: &[&str]) -> Counts {
+        let stage = |name: &&str| StageCounts {
+            name: (*name).to_owned(),
+            open: 0,
+            leased: 0,
+        };
+        Counts {
+            kind,
+            stages: stages.iter().map(stage).collect(),
+            ..Counts::default()
+        }
+    }
+
+    #[test]
+    fn only_what_cpu_workers_make_of_shards_needs_an_address() {
+        let none = Config::default();
+        let (new, shards) = (["CPU", "GPU"], Some(Kind::Shards));
+        assert!(hands_over_to_nobody(&none, &counts(None, &new)));
+        assert!(hands_over_to_nobody(&none, &counts(shards, &["a", "b"])));
+        for fine in [
+            counts(None, &["fetch", "sort"]),
+            counts(Some(Kind::Data), &new),
+            counts(shards, &["only"]),
+        ] {
+            assert!(!hands_over_to_nobody(&none, &fine));
+        }
+        let address = vec!["rsync://staging/".to_owned()];
+        let set = Config {
+            upload_addresses: [(WorkerType::Cpu, address)].into(),
+            ..none
+        };
+        assert!(!hands_over_to_nobody(&set, &counts(shards, &new)));
     }
 }

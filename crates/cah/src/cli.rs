@@ -1,7 +1,12 @@
 //! The commands and what they are for.
 
+use std::ffi::OsStr;
+
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{
+    CommandFactory, Parser, Subcommand,
+    error::{ContextKind, ContextValue},
+};
 
 use crate::{
     commands::{demo, run, tracker, wat, worker},
@@ -56,6 +61,50 @@ pub(crate) struct Cli {
     pub(crate) log_format: display::LogFormat,
 }
 
+impl Cli {
+    /// Reads the command line; what is wrong with it ends the program.
+    pub(crate) fn read() -> Self {
+        let flags: Vec<_> = std::env::args_os().collect();
+        Self::try_parse_from(&flags).unwrap_or_else(|error| source_named(error, &flags).exit())
+    }
+}
+
+/// Names the variable that a wrong value came from in place of the flag, which nobody gave.
+fn source_named(mut error: clap::Error, flags: &[impl AsRef<OsStr>]) -> clap::Error {
+    let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else {
+        return error;
+    };
+    let Some(name) = argument.strip_prefix("--") else {
+        return error;
+    };
+    let name = name.split([' ', '=', '[']).next().unwrap_or_default();
+    let given = flags.iter().any(|flag| {
+        let flag = flag.as_ref().to_string_lossy();
+        let flag = flag.strip_prefix("--").unwrap_or_default();
+        flag.split('=').next() == Some(name)
+    });
+    if !given && let Some(variable) = variable(&Cli::command(), name) {
+        error.insert(ContextKind::InvalidArg, ContextValue::String(variable));
+    }
+    error
+}
+
+/// The variable of a flag, where it is set.
+fn variable(command: &clap::Command, flag: &str) -> Option<String> {
+    let mut arguments = command.get_arguments();
+    let variable = arguments
+        .find(|argument| argument.get_long() == Some(flag))
+        .and_then(clap::Arg::get_env)
+        .filter(|name| std::env::var_os(name).is_some());
+    let below = || {
+        let mut below = command.get_subcommands();
+        below.find_map(|command| self::variable(command, flag))
+    };
+    variable
+        .map(|name| name.to_string_lossy().into_owned())
+        .or_else(below)
+}
+
 // What each is for stands at its arguments.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -80,8 +129,6 @@ impl Command {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -209,6 +209,31 @@ fn what_is_not_there_is_not_made() {
         let said = fail(serve.args(wrong));
         assert!(!said.contains("The tracker serves"), "{said}");
     }
+    // Where a wrong value came from: a flag, a variable, a line of a file.
+    let serve = || place.command(&["serve", "--listen", "127.0.0.1:0"]);
+    let range = "it must be a whole number from 1 to 4294967295";
+    let said = fail(serve().arg("--max-failures=0"));
+    assert!(
+        said.contains("--max-failures") && said.contains(range),
+        "{said}"
+    );
+    let said = fail(serve().env("CAH_MAX_FAILURES", "0"));
+    assert!(
+        said.contains("for 'CAH_MAX_FAILURES'") && said.contains(range),
+        "{said}"
+    );
+    std::fs::write(path("wat.paths"), "\nmax-failures = 0\n").unwrap();
+    let said = fail(serve().args(["--config", &path("wat.paths")]));
+    assert!(
+        said.contains("wat.paths: line 2, max-failures: ") && said.contains(range),
+        "{said}"
+    );
+    std::fs::write(path("wat.paths"), "8D+YmEEwO5f/j1MvbcXPWg==").unwrap();
+    let said = fail(serve().args(["--join-key-file", &path("wat.paths")]));
+    assert!(
+        said.contains("the join key in") && said.contains("it has '+'"),
+        "{said}"
+    );
     assert_eq!(names(), 1);
 }
 

@@ -123,10 +123,9 @@ async fn is_completed(
 
 /// One of the operator's addresses for that type, or the tracker's own staging.
 pub(super) fn upload_address(app: &App, headers: &HeaderMap, worker_type: WorkerType) -> String {
-    let addresses = app.service.config().upload_addresses.get(&worker_type);
-    match addresses.map(Vec::as_slice) {
-        Some(addresses @ [_, ..]) => addresses[random_range(0..addresses.len())].clone(),
-        _ => format!("{}staging/", own_url(app, headers)),
+    match app.service.config().upload_addresses_of(worker_type) {
+        addresses @ [_, ..] => addresses[random_range(0..addresses.len())].clone(),
+        [] => format!("{}staging/", own_url(app, headers)),
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail};
 use cah_protocol::WorkerType;
 use cah_tracker::{Config, Secret, Tls, store::Order};
-use clap::ValueEnum;
+use clap::{Arg, ValueEnum, builder::ValueParser};
 use ipnet::IpNet;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,7 @@ const LONGEST_REAPER_INTERVAL: Duration = Duration::from_secs(30);
 /// The settings of a tracker. In a file they have the names of the flags.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[command(mut_args(switch))]
 pub(super) struct Settings {
     /// The address to listen on [default: 127.0.0.1:8080]
     #[arg(
@@ -57,7 +58,7 @@ pub(super) struct Settings {
         hide_env_values = true,
         value_name = "SECONDS"
     )]
-    idle_timeout: Option<u64>,
+    idle_timeout: Option<AtLeastOne>,
 
     /// How often a job may fail before it is parked for a person to look at [default: 5]
     #[arg(
@@ -66,7 +67,7 @@ pub(super) struct Settings {
         hide_env_values = true,
         value_name = "N"
     )]
-    max_failures: Option<u32>,
+    max_failures: Option<AtLeastOne>,
 
     /// How many DistCompute workers must flag a job's input before it goes back a stage
     /// [default: 5]
@@ -76,7 +77,7 @@ pub(super) struct Settings {
         hide_env_values = true,
         value_name = "N"
     )]
-    flag_reports: Option<u32>,
+    flag_reports: Option<AtLeastOne>,
 
     /// Which of the open jobs is given out next [default: oldest]
     #[arg(
@@ -94,7 +95,7 @@ pub(super) struct Settings {
         hide_env_values = true,
         value_name = "N"
     )]
-    max_workers: Option<u32>,
+    max_workers: Option<AtLeastOne>,
 
     /// The most workers of one address (of IPv6: of one /64) at the same time; that many
     /// connections and 1,000 more may come from there. This machine and trusted proxies may have
@@ -105,10 +106,11 @@ pub(super) struct Settings {
         hide_env_values = true,
         value_name = "N"
     )]
-    max_workers_per_address: Option<u32>,
+    max_workers_per_address: Option<AtLeastOne>,
 
     /// Where workers of a type (HYBRID, CPU or GPU) bring their results: any text, which they are
-    /// told; one of several is drawn. Without one it is this tracker's own staging
+    /// told; one of several is drawn. Without one it is this tracker's own staging, which takes
+    /// nothing yet
     #[arg(
         long,
         env = "CAH_UPLOAD_ADDRESS",
@@ -128,16 +130,7 @@ pub(super) struct Settings {
     public_url: Option<PublicUrl>,
 
     /// Do not serve clients that take whole WAT files, which hand in results without a lease
-    #[arg(
-        long,
-        env = "CAH_NO_WHOLE_WATS",
-        hide_env_values = true,
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true",
-        value_name = "BOOL",
-        hide_possible_values = true
-    )]
+    #[arg(long, env = "CAH_NO_WHOLE_WATS", hide_env_values = true)]
     no_whole_wats: Option<bool>,
 
     /// The file with the token that admin calls need; without it CAH_ADMIN_TOKEN may have it, and
@@ -151,16 +144,7 @@ pub(super) struct Settings {
     admin_token_file: Option<PathBuf>,
 
     /// Answer the admin calls of the public tracker too, which carry the admin token as `password`
-    #[arg(
-        long,
-        env = "CAH_PASSWORD_CALLS",
-        hide_env_values = true,
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true",
-        value_name = "BOOL",
-        hide_possible_values = true
-    )]
+    #[arg(long, env = "CAH_PASSWORD_CALLS", hide_env_values = true)]
     password_calls: Option<bool>,
 
     /// The file with the key that workers must know to join: `/api/new?…&key=KEY`, or a tracker's
@@ -208,6 +192,62 @@ pub(super) struct Settings {
         requires = "tls_cert"
     )]
     tls_key: Option<PathBuf>,
+}
+
+/// Of what is on or off, `--flag` is `--flag=true`, and `--flag=false` goes before what a file says.
+fn switch(arg: Arg) -> Arg {
+    if arg.get_value_parser().type_id() != ValueParser::bool().type_id() {
+        return arg;
+    }
+    arg.num_args(0..=1)
+        .require_equals(true)
+        .default_missing_value("true")
+        .value_name("BOOL")
+        .hide_possible_values(true)
+}
+
+/// A number of seconds or things of which none would make no sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "i64", into = "i64")]
+struct AtLeastOne(NonZeroU32);
+
+impl AtLeastOne {
+    /// A default, which is sound.
+    fn of(number: u32) -> Option<Self> {
+        NonZeroU32::new(number).map(Self)
+    }
+
+    fn get(self) -> u32 {
+        self.0.get()
+    }
+}
+
+impl TryFrom<i64> for AtLeastOne {
+    type Error = String;
+
+    fn try_from(number: i64) -> Result<Self, String> {
+        let number = u32::try_from(number).ok().and_then(NonZeroU32::new);
+        number.map(Self).ok_or_else(not_at_least_one)
+    }
+}
+
+impl std::str::FromStr for AtLeastOne {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number: i64 = text.parse().map_err(|_| not_at_least_one())?;
+        number.try_into()
+    }
+}
+
+impl From<AtLeastOne> for i64 {
+    fn from(number: AtLeastOne) -> Self {
+        number.get().into()
+    }
+}
+
+fn not_at_least_one() -> String {
+    format!("it must be a whole number from 1 to {}", u32::MAX)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -273,6 +313,7 @@ impl std::str::FromStr for PublicUrl {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let url = Url::parse(text).map_err(|error| format!("`{text}` is no address: {error}"))?;
+        Config::check_public_url(&url).map_err(|error| error.to_string())?;
         Ok(Self(url))
     }
 }
@@ -302,8 +343,14 @@ impl Settings {
     fn parse(text: &str) -> Result<Self> {
         toml::from_str(text).map_err(|error| {
             let before = error.span().map_or("", |span| &text[..span.start]);
-            let line = before.matches('\n').count() + 1;
-            anyhow!("line {line}: {}", error.message().trim())
+            let line = before.matches('\n').count();
+            let name = text.lines().nth(line).and_then(named).unwrap_or_default();
+            let message = error.message().trim();
+            let line = line + 1;
+            match message.contains(name) {
+                true => anyhow!("line {line}: {message}"),
+                false => anyhow!("line {line}, {name}: {message}"),
+            }
         })
     }
 
@@ -340,12 +387,14 @@ impl Settings {
         Self {
             listen: Some(SocketAddr::from(([127, 0, 0, 1], 8080))),
             project: Some(config.project),
-            idle_timeout: Some(config.idle_timeout.as_secs()),
-            max_failures: Some(config.max_failures),
-            flag_reports: Some(config.flag_reports),
+            idle_timeout: u32::try_from(config.idle_timeout.as_secs())
+                .ok()
+                .and_then(AtLeastOne::of),
+            max_failures: AtLeastOne::of(config.max_failures),
+            flag_reports: AtLeastOne::of(config.flag_reports),
             claim_order: Some(ClaimOrder::Oldest),
-            max_workers: Some(config.max_workers),
-            max_workers_per_address: Some(config.max_workers_per_address),
+            max_workers: AtLeastOne::of(config.max_workers),
+            max_workers_per_address: AtLeastOne::of(config.max_workers_per_address),
             no_whole_wats: Some(!config.whole_wats),
             password_calls: Some(config.password_calls),
             rate_limit: Some(config.rate_limit.map_or(0, NonZeroU32::get)),
@@ -357,27 +406,30 @@ impl Settings {
     pub(super) fn config(self) -> Result<Config> {
         let settings = self.over(Self::defaults());
         let default = Config::default();
-        let idle_timeout = settings.idle_timeout.map(Duration::from_secs);
+        let idle_timeout = settings.idle_timeout.map(AtLeastOne::get);
+        let idle_timeout = idle_timeout.map(|seconds| Duration::from_secs(seconds.into()));
         let idle_timeout = idle_timeout.unwrap_or(default.idle_timeout);
+        let number = |set: Option<AtLeastOne>, default| set.map_or(default, AtLeastOne::get);
         let interval = (idle_timeout / 4).max(Duration::from_secs(1));
         let config = Config {
             project: settings.project.unwrap_or(default.project),
             idle_timeout,
             // Who is silent for so long is found out soon after.
             reaper_interval: interval.min(LONGEST_REAPER_INTERVAL),
-            max_failures: settings.max_failures.unwrap_or(default.max_failures),
-            flag_reports: settings.flag_reports.unwrap_or(default.flag_reports),
+            max_failures: number(settings.max_failures, default.max_failures),
+            flag_reports: number(settings.flag_reports, default.flag_reports),
             claim_order: settings
                 .claim_order
                 .map_or(default.claim_order, Order::from),
-            max_workers: settings.max_workers.unwrap_or(default.max_workers),
-            max_workers_per_address: settings
-                .max_workers_per_address
-                .unwrap_or(default.max_workers_per_address),
+            max_workers: number(settings.max_workers, default.max_workers),
+            max_workers_per_address: number(
+                settings.max_workers_per_address,
+                default.max_workers_per_address,
+            ),
             whole_wats: !settings.no_whole_wats.unwrap_or(!default.whole_wats),
             admin_token: secret(admin_token(settings.admin_token_file)?)?,
             password_calls: settings.password_calls.unwrap_or(default.password_calls),
-            join_key: secret(join_key(settings.join_key_file)?)?,
+            join_key: join_key(settings.join_key_file)?,
             rate_limit: settings.rate_limit.and_then(NonZeroU32::new),
             trusted_proxies: settings.trusted_proxy.unwrap_or_default(),
             tls: tls(settings.tls_cert, settings.tls_key)?,
@@ -396,19 +448,26 @@ impl Settings {
     }
 }
 
+/// The setting that a line of a file is about, without its value, which may be a secret.
+fn named(line: &str) -> Option<&str> {
+    let name = line.split_once('=')?.0.trim();
+    let plain = name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-');
+    plain.then_some(name)
+}
+
 fn secret(text: Option<String>) -> Result<Option<Secret>> {
     Ok(text.map(|text| Secret::new(&text)).transpose()?)
 }
 
-fn join_key(file: Option<PathBuf>) -> Result<Option<String>> {
+fn join_key(file: Option<PathBuf>) -> Result<Option<Secret>> {
     let Some(file) = file else {
         return Ok(None);
     };
     let name = file.display();
     let text = fs::read_to_string(&file);
     let text = text.with_context(|| format!("cannot read the join key in {name}"))?;
-    Secret::new(&text).with_context(|| format!("the join key in {name}"))?;
-    Ok(Some(text))
+    let key = Secret::join_key(&text).with_context(|| format!("the join key in {name}"))?;
+    Ok(Some(key))
 }
 
 fn tls(certificate: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<Tls>> {
@@ -480,15 +539,36 @@ mod tests {
     #[test]
     fn a_wrong_file_is_refused_with_the_line() {
         for (text, part) in [
-            ("listen = 7", "line 1: "),
-            ("\nmax-failures = -1", "line 2: "),
+            ("listen = 7", "line 1, listen: "),
+            (
+                "\nmax-failures = -1",
+                "line 2, max-failures: it must be a whole number from 1 to 4294967295",
+            ),
+            ("idle-timeout = 0", "line 1, idle-timeout: it must be"),
+            ("flag-reports = 4294967296", "line 1, flag-reports: it must"),
+            ("max-workers = 1.5", "line 1, max-workers: "),
+            ("rate-limit = -1", "line 1, rate-limit: "),
             (
                 "project = \"a\"\ncolour = 1",
                 "line 2: unknown field `colour`",
             ),
-            ("upload-address = [\"TPU=x\"]", "TPU"),
-            ("public-url = \"nowhere\"", "no address"),
-            ("project = \"a", "line 1: "),
+            (
+                "upload-address = [\"TPU=x\"]",
+                "line 1, upload-address: `TPU`",
+            ),
+            (
+                "upload-address = [\n  \"CPU=a\",\n  \"TPU=b\",\n]",
+                "`TPU` is no type",
+            ),
+            (
+                "\n\npublic-url = \"nowhere\"",
+                "line 3, public-url: `nowhere` is no address",
+            ),
+            (
+                "public-url = \"ftp://host/\"",
+                "line 1, public-url: the public URL `ftp://host/` must start with http",
+            ),
+            ("project = \"a", "line 1, project: "),
         ] {
             let refused = Settings::parse(text).unwrap_err().to_string();
             assert!(
@@ -526,7 +606,7 @@ mod tests {
             assert!(!without_password(store).contains("geheim"));
         }
         let read = Settings::parse(&shown).unwrap();
-        assert_eq!(read.max_workers, Some(3));
+        assert_eq!(read.max_workers, AtLeastOne::of(3));
         assert_eq!(read.listen, Settings::defaults().listen);
     }
 
