@@ -3,22 +3,28 @@
 //! The file is gzip over lines of JSON: a head, then for each table a line with its name and
 //! columns followed by its rows as arrays, and at the end the number of rows, so that a file that
 //! was cut off is found out.
+//!
+//! Version 1 knew neither days nor outcomes: such a file is read as if it had them.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::{
+    collections::BTreeMap,
+    io::{self, BufRead, BufReader, Read, Write},
+};
 
 use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
 use super::{WriteError, finished};
 use crate::clock::Timestamp;
-use crate::store::{ArchiveError, Batch, Rows, Store, StoreError, TABLES};
+use crate::store::{ArchiveError, Batch, DAY, Rows, Store, StoreError, TABLES};
 
-/// The name and version in the head of a backup.
+/// The name and version in the head of a backup, and the oldest version that is read.
 const NAME: &str = "cah-tracker";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+const OLDEST: u32 = 1;
 
 /// Longest line: a row with the longest result, every byte of it escaped.
 const MAX_LINE: u64 = 16 << 20;
@@ -139,24 +145,28 @@ fn read_tables(from: impl Read, mut take: impl FnMut(Rows) -> bool) -> Result<()
         reader: BufReader::new(MultiGzDecoder::new(from)),
         number: 0,
     };
-    match lines.next()? {
-        Some(Line::Head { archive, version }) if archive == NAME && version == VERSION => {}
-        Some(Line::Head { archive, version }) if archive == NAME => {
-            return Err(format!(
-                "the backup was written by another version of the tracker (format {version}, this \
-                 one reads {VERSION})"
-            ));
-        }
+    let version = match lines.next()? {
+        Some(Line::Head { archive, version }) if archive == NAME => version,
         _ => return Err("the file is no backup of a tracker".into()),
+    };
+    if !(OLDEST..=VERSION).contains(&version) {
+        return Err(format!(
+            "the backup was written by another version of the tracker (format {version}, this one \
+             reads {OLDEST} to {VERSION}); restore it with that one"
+        ));
     }
+    let mut older = (version == OLDEST).then(FirstVersion::default);
     let mut batch: Option<Batch> = None;
     let mut count = 0;
     loop {
         match lines.next()? {
-            Some(Line::Row(row)) => {
+            Some(Line::Row(mut row)) => {
                 let batch = batch
                     .as_mut()
                     .ok_or_else(|| lines.wrong("it has no table"))?;
+                if let Some(older) = &mut older {
+                    older.complete(batch.table(), &mut row);
+                }
                 if row.len() != TABLES[batch.table()].columns.len() {
                     return Err(lines.wrong("it has other columns than its table"));
                 }
@@ -168,7 +178,11 @@ fn read_tables(from: impl Read, mut take: impl FnMut(Rows) -> bool) -> Result<()
             Some(Line::Table { table, columns }) => {
                 let known = TABLES
                     .iter()
-                    .position(|known| known.name == table && known.columns == columns)
+                    .position(|known| known.name == table)
+                    .filter(|known| match &mut older {
+                        Some(older) => older.begin(*known, &columns),
+                        None => TABLES[*known].columns == columns,
+                    })
                     .ok_or_else(|| lines.wrong("it names a table that there is not"))?;
                 if !batch.is_none_or(|batch| take(batch.rest())) {
                     return Ok(());
@@ -180,7 +194,8 @@ fn read_tables(from: impl Read, mut take: impl FnMut(Rows) -> bool) -> Result<()
                 if lines.next()?.is_some() {
                     return Err(lines.wrong("it comes after the end"));
                 }
-                batch.map(|batch| take(batch.rest()));
+                let days = older.and_then(FirstVersion::days);
+                let _ = batch.map(Batch::rest).into_iter().chain(days).all(take);
                 return Ok(());
             }
             Some(Line::End { .. }) => return Err("the backup has not all of its rows".into()),
@@ -188,6 +203,98 @@ fn read_tables(from: impl Read, mut take: impl FnMut(Rows) -> bool) -> Result<()
             None => return Err("the backup is cut off".into()),
         }
     }
+}
+
+/// What is added to a backup of version 1. Its last ones have all tables and columns already.
+#[derive(Default)]
+struct FirstVersion {
+    /// The values that rows of the table at hand lack.
+    lacking: &'static [Lacking],
+    has_days: bool,
+    /// Jobs and pairs by contributor, stage and day.
+    days: BTreeMap<[i64; 3], [i64; 2]>,
+}
+
+#[derive(Clone, Copy)]
+enum Lacking {
+    Nothing,
+    Number,
+    Text,
+}
+
+impl FirstVersion {
+    /// The columns that a table was given since, at its end.
+    fn added(table: &str) -> &'static [Lacking] {
+        match table {
+            "workers" => &[Lacking::Text, Lacking::Number],
+            "completions" => &[Lacking::Nothing],
+            _ => &[],
+        }
+    }
+
+    /// Begins a table; whether there is one with such columns.
+    fn begin(&mut self, table: usize, columns: &[String]) -> bool {
+        let known = &TABLES[table];
+        self.has_days |= known.name == "days";
+        let added = Self::added(known.name);
+        self.lacking = match known.columns.len() == columns.len() {
+            true => &[],
+            false => added,
+        };
+        let there = known.columns.len() - self.lacking.len();
+        known.columns[..there] == *columns
+    }
+
+    /// Adds what a row lacks, and counts it for its day where it is a completion.
+    fn complete(&mut self, table: usize, row: &mut Vec<Value>) {
+        let name = TABLES[table].name;
+        row.extend(self.lacking.iter().map(|lacking| match lacking {
+            Lacking::Nothing => Value::Null,
+            Lacking::Number => json!(0),
+            Lacking::Text => json!(""),
+        }));
+        if name != "completions" {
+            return;
+        }
+        let columns = ["contributor", "stage", "at", "pairs", "revoked"];
+        let numbers = columns.map(|column| number(table, row, column));
+        // What is none of these is refused with its row.
+        if let [
+            Some(contributor),
+            Some(stage),
+            Some(at),
+            Some(pairs),
+            Some(0),
+        ] = numbers
+        {
+            let day = self.days.entry([contributor, stage, at / DAY]).or_default();
+            day[0] += 1;
+            day[1] = day[1].saturating_add(pairs);
+        }
+    }
+
+    /// The days that the backup does not have.
+    fn days(self) -> Option<Rows> {
+        let table = TABLES.iter().position(|table| table.name == "days")?;
+        let row = |([contributor, stage, day], [jobs, pairs]): ([i64; 3], [i64; 2])| {
+            [contributor, stage, day, jobs, pairs]
+                .map(Value::from)
+                .into()
+        };
+        (!self.has_days).then(|| Rows {
+            table,
+            rows: self.days.into_iter().map(row).collect(),
+        })
+    }
+}
+
+/// A number in a row of a table.
+fn number(table: usize, row: &[Value], column: &str) -> Option<i64> {
+    let at = TABLES[table]
+        .columns
+        .iter()
+        .position(|name| *name == column)?;
+    row.get(at)?.as_i64()
 }
 
 struct Lines<R> {

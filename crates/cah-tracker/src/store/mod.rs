@@ -32,6 +32,7 @@ pub use model::{
     StageCounts, Standing, State, Task, WorkerList, WorkerQuery, WorkerView,
 };
 pub use postgres::PostgresStore;
+pub(crate) use rules::DAY;
 pub use sqlite::SqliteStore;
 
 /// Why a store did not do what it was asked.

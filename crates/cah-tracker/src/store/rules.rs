@@ -128,6 +128,13 @@ pub(super) fn is_not_whole() -> StoreError {
 /// Whether the counters of an archive match its rows: SQL that every store understands.
 pub(super) const IS_WHOLE: &str = "SELECT (SELECT count(*) FROM project) = 1
     AND (SELECT jobs FROM totals) = (SELECT count(*) FROM jobs)
+    AND (SELECT 2 * count(*) FROM chunks) = (
+        SELECT CASE kind WHEN 'shards' THEN jobs ELSE 0 END FROM project, totals)
+    AND (SELECT count(*) FROM payloads) = (
+        SELECT CASE kind WHEN 'data' THEN jobs ELSE 0 END FROM project, totals)
+    AND NOT EXISTS (
+        SELECT 1 FROM jobs LEFT JOIN chunks ON chunk = (jobs.number + 1) / 2
+        LEFT JOIN payloads ON payloads.number = jobs.number WHERE url IS NULL AND data IS NULL)
     AND (SELECT closed FROM totals) = (SELECT count(*) FROM jobs WHERE state = 2)
     AND (SELECT banned FROM totals) = (SELECT count(*) FROM jobs WHERE state = 3)
     AND (SELECT parked FROM totals) = (SELECT count(*) FROM jobs WHERE state = 4)
@@ -152,7 +159,7 @@ pub(super) const IS_WHOLE: &str = "SELECT (SELECT count(*) FROM project) = 1
     AND (SELECT coalesce(sum(pairs), 0) FROM boards) = (SELECT coalesce(sum(pairs), 0) FROM days)";
 
 /// Seconds of a day, as the history counts them.
-pub(super) const DAY: i64 = 86_400;
+pub(crate) const DAY: i64 = 86_400;
 
 /// How a completion's outcomes are stored; nothing where the worker told none.
 pub(super) fn outcomes_text(outcomes: &OutcomeCounts) -> Result<Option<String>, StoreError> {

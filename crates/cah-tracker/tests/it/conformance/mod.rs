@@ -176,6 +176,8 @@ macro_rules! all_cases {
                 an_archive_brings_everything_back,
                 an_archive_brings_its_workers_back,
                 half_an_archive_changes_nothing,
+                jobs_without_a_task_are_found_out,
+                a_backup_of_the_first_version_is_read,
             ]
             workers: [
                 names_are_unique_among_the_connected,

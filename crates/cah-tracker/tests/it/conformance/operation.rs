@@ -1,12 +1,19 @@
 //! What operators do, and results without leases.
 
+use std::io::{Cursor, Write};
+
 use cah_protocol::WorkerType;
-use cah_tracker::store::{
-    ArchiveError, Completion, HandIn, HandInBy, Kind, Rows, State, Store, StoreError, TABLES,
+use cah_tracker::{
+    operation,
+    store::{
+        ArchiveError, Completion, HandIn, HandInBy, Kind, Rows, State, Store, StoreError, TABLES,
+    },
 };
+use flate2::{Compression, write::GzEncoder};
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::{FLAG, NOW, at, claim, hand_over, hybrid, join, pairs};
+use super::{FLAG, NOW, at, caller, claim, hand_over, hybrid, join, pairs};
 
 const WAT: &str = "https://data.example.org/1.warc.wat.gz";
 
@@ -229,9 +236,7 @@ async fn dump(store: &dyn Store) -> Vec<Rows> {
 
 /// What was dumped, as text; workers last seen differ by nothing.
 fn text(rows: &[Rows]) -> Vec<String> {
-    let row = |table: usize, row: &Vec<serde_json::Value>| {
-        format!("{} {}", TABLES[table].name, serde_json::json!(row))
-    };
+    let row = |table: usize, row: &Vec<Value>| format!("{} {}", TABLES[table].name, json!(row));
     let mut text: Vec<String> = rows
         .iter()
         .flat_map(|batch| batch.rows.iter().map(|r| row(batch.table, r)))
@@ -345,6 +350,9 @@ pub(super) async fn counters_that_lie_are_found_out(store: &dyn Store) {
         ("leases", "attempt"),
         ("leases", "worker"),
         ("workers", "first_stage"),
+        ("chunks", "chunk"),
+        ("days", "jobs"),
+        ("days", "pairs"),
     ];
     for (table, column) in lies {
         let index = TABLES.iter().position(|known| known.name == table).unwrap();
@@ -367,6 +375,138 @@ pub(super) async fn counters_that_lie_are_found_out(store: &dyn Store) {
         );
     }
     assert_eq!(text(&dump(store).await), before);
+}
+
+/// Whatever a job is about must be there, and nothing else.
+pub(super) async fn jobs_without_a_task_are_found_out(store: &dyn Store) {
+    let at = |name: &str| TABLES.iter().position(|table| table.name == name).unwrap();
+    let refuse = async |rows: Vec<Rows>| {
+        let refused = load(store, rows.into_iter().map(Ok).collect(), true).await;
+        assert!(
+            matches!(refused, Err(StoreError::Conflict(_))),
+            "{refused:?}"
+        );
+    };
+    let edited = async |table: usize, edit: &dyn Fn(&mut Vec<Vec<Value>>)| {
+        let mut kept = dump(store).await;
+        let batch = kept.iter_mut().find(|batch| batch.table == table);
+        edit(&mut batch.unwrap().rows);
+        kept
+    };
+    let payload = |number: u64| vec![json!(number), json!(format!("job {number}")), json!(7)];
+    refuse(edited(at("chunks"), &|rows| drop(rows.pop())).await).await;
+    refuse(
+        edited(at("chunks"), &|rows| {
+            rows.push(vec![3.into(), "x".into(), 7.into()])
+        })
+        .await,
+    )
+    .await;
+    refuse(edited(at("payloads"), &|rows| rows.push(payload(1))).await).await;
+    refuse(edited(at("project"), &|rows| rows[0][1] = "data".into()).await).await;
+
+    // The same project, of data.
+    let mut data = edited(at("project"), &|rows| rows[0][1] = "data".into()).await;
+    for batch in &mut data {
+        match TABLES[batch.table].name {
+            "chunks" => batch.rows.clear(),
+            "payloads" => batch.rows = (1..=4).map(payload).collect(),
+            _ => {}
+        }
+    }
+    load(store, data.into_iter().map(Ok).collect(), true)
+        .await
+        .unwrap();
+    refuse(edited(at("payloads"), &|rows| drop(rows.pop())).await).await;
+    refuse(edited(at("project"), &|rows| rows[0][1] = Value::Null).await).await;
+    assert_eq!(store.counts().await.unwrap().kind, Some(Kind::Data));
+}
+
+/// A backup as the first version wrote it: of one WAT file, whose first job is closed and whose
+/// second one ada works on.
+fn first_version() -> String {
+    // The hash of the token `ada`.
+    let token = "fdee430d40bd57deeac186cd9790033d0f06f909a8806e7ce6e717ab7c7d5029";
+    format!(
+        r#"{{"archive":"cah-tracker","version":1}}
+{{"table":"project","columns":["id","kind","banner"]}}
+[1,"shards","Hello"]
+{{"table":"stages","columns":["stage","name","open","leased"]}}
+[0,"CPU",0,1]
+[1,"GPU",0,0]
+{{"table":"totals","columns":["id","jobs","closed","banned","parked","pairs"]}}
+[1,2,1,0,0,7]
+{{"table":"chunks","columns":["chunk","url","url_key"]}}
+[1,"https://data.example.org/old.warc.wat.gz",42]
+{{"table":"jobs","columns":["number","state","stage","priority","failures","attempts","setbacks"]}}
+[1,2,1,0,0,1,0]
+[2,1,0,0,0,1,0]
+{{"table":"payloads","columns":["number","data","data_key"]}}
+{{"table":"failures","columns":["number","attempt","message","at"]}}
+{{"table":"workers","columns":["id","token_hash","display_name","nickname","first_stage","last_stage","progress","jobs_completed","first_seen","last_seen","deadline","settled","settled_as","role"]}}
+[1,"{token}","calm-otter-101","ada",0,1,"Fetching",1,999000,999900,1000050,null,null,"HYBRID"]
+{{"table":"leases","columns":["number","worker","attempt","since"]}}
+[2,1,1,999900]
+{{"table":"contributors","columns":["id","nickname"]}}
+[1,"ada"]
+{{"table":"boards","columns":["stage","contributor","jobs","closed","pairs"]}}
+[1,1,1,1,7]
+{{"table":"completions","columns":["number","stage","attempt","contributor","pairs","output","at","revoked","output_key"]}}
+[1,1,1,1,7,null,999500,0,null]
+[1,0,1,1,3,"x",999400,1,null]
+{{"table":"flags","columns":["number","stage","worker","at"]}}
+{{"table":"series","columns":["at","closed","pairs"]}}
+[999000,1,7]
+{{"rows":14}}
+"#
+    )
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(text.as_bytes()).unwrap();
+    gzip.finish().unwrap()
+}
+
+pub(super) async fn a_backup_of_the_first_version_is_read(store: &dyn Store) {
+    let restore = async |backup: Vec<u8>| {
+        operation::check_backup(Cursor::new(backup.clone())).await?;
+        operation::restore(store, Cursor::new(backup), true, 0).await
+    };
+    restore(gzip(&first_version())).await.unwrap();
+    let counts = store.counts().await.unwrap();
+    assert_eq!((counts.jobs, counts.closed, counts.leased()), (2, 1, 1));
+    assert_eq!(store.banner().await.unwrap(), "Hello");
+    // The days are made of the completions.
+    let ada = async || store.contributor("ada".into(), 30).await.unwrap().unwrap();
+    let days = ada().await.days;
+    assert_eq!(days.len(), 1);
+    assert_eq!((days[0].jobs, days[0].pairs), (1, 7));
+    let worker = caller("ada", WorkerType::Hybrid);
+    store.complete(worker, pairs(5), at(NOW)).await.unwrap();
+    for number in [1, 2] {
+        store.reset(number).await.unwrap();
+    }
+    let left = ada().await;
+    assert_eq!((left.boards.len(), left.days.len()), (0, 0));
+
+    // What it does not have is not made up.
+    let with = async |from: &str, to: &str| {
+        let refused = restore(gzip(&first_version().replace(from, to))).await;
+        refused.unwrap_err().to_string()
+    };
+    let second = r#""version":2"#;
+    let refused = with(r#""version":1"#, second).await;
+    assert!(refused.contains("a table that there is not"), "{refused}");
+    let refused = with(r#""version":1"#, r#""version":3"#).await;
+    assert!(
+        refused.contains("format 3, this one reads 1 to 2"),
+        "{refused}"
+    );
+    let refused = with(r#","setbacks"]"#, "]").await;
+    assert!(refused.contains("a table that there is not"), "{refused}");
+    let refused = with(r#","role"]"#, r#","role","address"]"#).await;
+    assert!(refused.contains("a table that there is not"), "{refused}");
 }
 
 pub(super) async fn half_an_archive_changes_nothing(store: &dyn Store) {
