@@ -181,7 +181,11 @@ fn plain(error: &rusqlite::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::leases, *};
+    use super::{
+        super::{admin, leases},
+        *,
+    };
+    use crate::store::{State, rules};
 
     #[test]
     fn released_migrations_are_never_changed() {
@@ -237,6 +241,19 @@ mod tests {
         assert_eq!(kept, (1, url, "shards".into(), "HYBRID".into(), 2));
         let worker = super::super::workers::stored(db).unwrap();
         assert_eq!(worker[0].role, cah_protocol::WorkerType::Hybrid.into());
+        // What was closed has its day, and loses it where it is taken back.
+        let finished = |table: &str| -> (i64, i64) {
+            let sums =
+                format!("SELECT coalesce(sum(jobs), 0), coalesce(sum(pairs), 0) FROM {table}");
+            db.query_row(&sums, [], |row| Ok((row.get(0)?, row.get(1)?)))
+                .unwrap()
+        };
+        let is_whole = || db.query_row(rules::IS_WHOLE, [], |row| row.get::<_, bool>(0));
+        assert_eq!((finished("days"), finished("boards")), ((1, 7), (1, 7)));
+        assert_eq!(is_whole(), Ok(true));
+        admin::renew(db, 1, State::Open).unwrap();
+        assert_eq!((finished("days"), finished("boards")), ((0, 0), (0, 0)));
+        assert_eq!(is_whole(), Ok(true));
     }
 
     #[test]

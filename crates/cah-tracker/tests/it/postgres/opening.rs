@@ -9,6 +9,7 @@ use super::{
     cluster::{self, Database, PASSWORD, PASSWORD_IN_URL, Server},
     replicas::{NOW, at, eventually, newcomer},
 };
+use crate::recount;
 
 /// Why it cannot be opened; without the password.
 async fn refusal(address: &str) -> String {
@@ -148,6 +149,49 @@ async fn databases_of_others_are_left_alone() {
         .unwrap();
     let nowhere = format!("{}?options=-c%20search_path%3Dnowhere", database.address);
     assert!(refusal(&nowhere).await.contains("search path"));
+}
+
+/// The seed of the embedded store, as the first schema here has it.
+fn seed() -> String {
+    let token = "decode(repeat('00', 32), 'hex')";
+    let seed = include_str!("../../seed.sql").replace("zeroblob(32)", token);
+    format!(
+        "ALTER TABLE workers ALTER COLUMN role SET DEFAULT 'HYBRID'; {seed}
+         UPDATE project SET kind = 'shards'; UPDATE jobs SET setbacks = failures;"
+    )
+}
+
+#[tokio::test]
+async fn every_migration_runs_over_what_the_one_before_left() {
+    let migrations = [
+        include_str!("../../../migrations/postgres/0001_tracker.sql"),
+        include_str!("../../../migrations/postgres/0002_history_and_exclusions.sql"),
+    ];
+    for done in 1..=migrations.len() {
+        let database = Database::new().await;
+        let client = database.client().await;
+        let run = async |sql: &str| client.batch_execute(sql).await.unwrap();
+        run("CREATE TABLE cah_schema (version bigint NOT NULL)").await;
+        for (i, migration) in migrations[..done].iter().enumerate() {
+            run(migration).await;
+            if i == 0 {
+                run(&seed()).await;
+            }
+        }
+        run(&format!("INSERT INTO cah_schema VALUES ({done})")).await;
+
+        let store = store::open(&database.address).await.unwrap();
+        recount::check_postgres(&database.address).await;
+        let ada = async || store.contributor("ada".into(), 9).await.unwrap().unwrap();
+        let day = ada().await.days[0];
+        assert_eq!((day.stage, day.jobs, day.pairs), (1, 1, 7));
+        assert_eq!(day.begin, 1_600_000_000 / 86_400 * 86_400);
+        // What was closed loses its day where it is taken back.
+        store.reset(1).await.unwrap();
+        let left = ada().await;
+        assert_eq!((left.boards.len(), left.days.len()), (0, 0));
+        recount::check_postgres(&database.address).await;
+    }
 }
 
 #[tokio::test]
