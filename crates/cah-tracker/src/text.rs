@@ -1,6 +1,15 @@
-//! Numbers and times as people read them.
+//! Numbers, times and panics as people read them.
+
+use std::any::Any;
 
 use crate::clock::Timestamp;
+
+/// What a panic said.
+pub(crate) fn of_panic(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("?")
+}
 
 /// `1,234,567`.
 pub(crate) fn grouped(number: u64) -> String {

@@ -1,13 +1,14 @@
 //! A tracker that runs: HTTP server and the work in the background.
 
-use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{net::SocketAddr, panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Duration};
 
 use cah_protocol::WorkerType;
+use futures::FutureExt;
 use tokio::{
     net::TcpListener,
     sync::oneshot,
     task::JoinSet,
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, sleep},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
@@ -16,9 +17,11 @@ use crate::{
     config::Config,
     connections::{self, Patience},
     error::TrackerError,
+    operation::finished,
     routes::{self, Callers},
     service::Service,
     store::{Counts, Kind, Store, StoreError},
+    text,
     tls::Tls,
     turnstile::Turnstile,
 };
@@ -132,10 +135,12 @@ impl Tracker {
         let patience = Patience::default();
         let server = connections::serve(listener, acceptor, app, turnstile, patience, stopped);
         let mut background = background(&service);
-        background.spawn(forget_quiet(callers));
-        background.spawn(rendering);
+        let quiet = move || forget_quiet(Arc::clone(&callers));
+        background.spawn(kept_up("forgetting who is quiet", quiet));
+        background.spawn(kept_up("rendering", rendering));
         if let Some(tls) = tls {
-            background.spawn(keep_fresh(tls));
+            let fresh = move || keep_fresh(tls.clone());
+            background.spawn(kept_up("reading the certificate", fresh));
         }
         tracing::info!(%addr, "the tracker listens");
         Ok(RunningTracker {
@@ -219,7 +224,9 @@ fn background(service: &Arc<Service>) -> JoinSet<()> {
     let look = (config.series_interval / 10).clamp(Duration::from_secs(1), Duration::from_secs(60));
     let mut tasks = JoinSet::new();
     let mut spawn = |period, what, work: Work| {
-        tasks.spawn(every(period, what, Arc::clone(service), work));
+        let service = Arc::clone(service);
+        let work = move || every(period, what, Arc::clone(&service), work);
+        tasks.spawn(kept_up(what, work));
     };
     spawn(config.reaper_interval, "the reaper", |service| {
         Box::pin(async move { service.reap().await.map(drop) })
@@ -234,6 +241,19 @@ fn background(service: &Arc<Service>) -> JoinSet<()> {
         Box::pin(async move { service.flush().await })
     });
     tasks
+}
+
+/// How long after a panic work begins anew.
+const AFTER_PANIC: Duration = Duration::from_secs(1);
+
+/// Keeps work up: a panic, which is a bug, is logged, and the work begins anew. Without its reaper a
+/// tracker would serve on and open no job again.
+async fn kept_up<F: Future<Output = ()>>(what: &'static str, work: impl Fn() -> F) {
+    while let Err(panic) = AssertUnwindSafe(work()).catch_unwind().await {
+        let panic = text::of_panic(&*panic);
+        tracing::error!(panic, "{what} panicked; it begins anew");
+        sleep(AFTER_PANIC).await;
+    }
 }
 
 /// Forgets callers that call no more.
@@ -252,7 +272,7 @@ async fn keep_fresh(tls: Tls) {
         ticks.tick().await;
         let tls = tls.clone();
         // Reading files is no work for the threads that answer.
-        let _ = tokio::task::spawn_blocking(move || tls.reload()).await;
+        finished(tokio::task::spawn_blocking(move || tls.reload()).await);
     }
 }
 
@@ -273,6 +293,8 @@ async fn every(period: Duration, what: &'static str, service: Arc<Service>, work
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
     use crate::store::StageCounts;
 
@@ -308,5 +330,17 @@ mod tests {
             ..none
         };
         assert!(!hands_over_to_nobody(&set, &counts(shards, &new)));
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_begins_anew() {
+        let begun = AtomicU32::new(0);
+        let work = || async {
+            tokio::task::yield_now().await;
+            let before = begun.fetch_add(1, Ordering::Relaxed);
+            assert!(before > 0, "the first time it is broken");
+        };
+        kept_up("the work", work).await;
+        assert_eq!(begun.into_inner(), 2);
     }
 }

@@ -24,11 +24,12 @@ use axum::{
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
 };
+use futures::{FutureExt, future::BoxFuture};
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
 
-use crate::service::Service;
+use crate::{service::Service, text};
 
 pub(crate) use callers::{Callers, from_peer};
 use error::ApiError;
@@ -59,14 +60,14 @@ struct App {
     live: Arc<Live>,
 }
 
-/// All routes of a tracker that listens on `addr`,
-/// and what keeps its pages live until it has `stopped`.
+/// All routes of a tracker that listens on `addr`, and what makes the work that keeps its pages live
+/// until it has `stopped`.
 pub(crate) fn site(
     service: Arc<Service>,
     addr: SocketAddr,
     callers: Arc<Callers>,
     stopped: CancellationToken,
-) -> (Router, impl Future<Output = ()> + Send + 'static) {
+) -> (Router, impl Fn() -> BoxFuture<'static, ()> + Send + 'static) {
     let calls = Router::new()
         .merge(workers::routes())
         .merge(crawlingathome::routes())
@@ -91,7 +92,8 @@ pub(crate) fn site(
         metrics: Arc::default(),
         live: Arc::new(Live::new(stopped)),
     };
-    let rendering = live::keep_rendering(state.clone());
+    let shown = state.clone();
+    let rendering = move || live::keep_rendering(shown.clone()).boxed();
     let app = calls
         .merge(admin::long_routes())
         .layer(from_fn_with_state(state.clone(), callers::identify))
@@ -127,10 +129,6 @@ async fn in_time(request: Request, next: Next) -> Response {
 
 /// A bug: logged in full, told to nobody.
 fn on_panic(panic: Box<dyn Any + Send>) -> Response {
-    let text = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied());
-    tracing::error!(panic = text.unwrap_or("?"), "a call panicked");
+    tracing::error!(panic = text::of_panic(&*panic), "a call panicked");
     ApiError::Internal.into_response()
 }
