@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::{Cursor, Read},
     path::{Path, PathBuf},
-    pin::pin,
+    pin::{Pin, pin},
 };
 
 use anyhow::{Context, Result, bail};
@@ -15,9 +15,9 @@ use cah_tracker::{
 use cah_worker::Source;
 use clap::ArgGroup;
 use futures::TryStreamExt;
-use tokio::io::{AsyncSeekExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncSeekExt, AsyncWriteExt};
 
-use super::place::{self, Place, Tracker, file_body, open_file};
+use super::place::{self, Place, Tracker, open_file};
 use crate::display::{counted, print};
 
 /// The longest list that is fetched: those of whole crawls have a few megabytes, and all that there
@@ -94,10 +94,10 @@ impl Content {
         }
     }
 
-    fn body(self) -> reqwest::Body {
+    fn stream(self) -> Pin<Box<dyn AsyncRead + Send>> {
         match self {
-            Self::Text(text) => reqwest::Body::from(text),
-            Self::File(file) => file_body(file),
+            Self::Text(text) => Box::pin(Cursor::new(text)),
+            Self::File(file) => Box::pin(tokio::fs::File::from_std(file)),
         }
     }
 }
@@ -192,8 +192,8 @@ async fn through(
         parameters.push(("base_url", base_url));
     }
     parameters.extend(stages.map(|stages| ("stages", stages.join(","))));
-    let body = list.content.body();
-    tracker.upload("import", &parameters, body).await
+    let content = list.content.stream();
+    tracker.upload("import", &parameters, content).await
 }
 
 /// A list of WAT files: a path of this machine, or an address, from which it is fetched into a

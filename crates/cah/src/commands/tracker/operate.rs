@@ -11,15 +11,13 @@ use cah_tracker::{
     operation::{self, Board, ParkedJob, Status},
     store,
 };
-use futures::StreamExt;
 use indicatif::HumanCount;
-use reqwest::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
     output::Output,
-    place::{self, Place, Project, Tracker, file_body, open_file},
+    place::{self, Place, Project, Tracker, open_file},
 };
 use crate::{
     display::{counted, print},
@@ -403,18 +401,9 @@ async fn export_to(
         }
         Project::Tracker(tracker) => {
             let parameters = [("after", after.to_string()), ("limit", limit.to_string())];
-            save(tracker.download("export", &parameters).await?, to).await
+            tracker.download("export", &parameters, to).await
         }
     }
-}
-
-/// Writes an answer as it comes.
-async fn save(answer: Response, mut to: impl Write) -> Result<()> {
-    let mut bytes = answer.bytes_stream();
-    while let Some(bytes) = bytes.next().await {
-        to.write_all(&bytes?)?;
-    }
-    Ok(to.flush()?)
 }
 
 /// Keep a whole project in one file, which every kind of store can restore
@@ -449,7 +438,7 @@ async fn backup_to(project: &Project, path: &Path) -> Result<bool> {
         Project::Store(store) => {
             operation::backup(&**store, to).await?;
         }
-        Project::Tracker(tracker) => save(tracker.download("backup", &[]).await?, to).await?,
+        Project::Tracker(tracker) => tracker.download("backup", &[], to).await?,
     }
     let stays = file.is_plain();
     file.keep()?;
@@ -477,8 +466,8 @@ pub(super) async fn restore(args: RestoreArgs) -> Result<()> {
         Place::Store(address) => restore_into(&address, file, args.replace).await,
         Place::Tracker(tracker) => {
             let parameters = [("replace", args.replace.to_string())];
-            let body = file_body(file);
-            tracker.upload("restore", &parameters, body).await
+            let file = tokio::fs::File::from_std(file);
+            tracker.upload("restore", &parameters, file).await
         }
     };
     let status: Status =

@@ -3,11 +3,14 @@
 use std::{
     env::VarError,
     fs::File,
+    io::Write,
     path::{Path, PathBuf},
+    pin::pin,
     sync::Arc,
+    time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
 use cah_tracker::{
     Secret, operation,
     store::{self, Store},
@@ -16,6 +19,11 @@ use futures::StreamExt;
 use reqwest::{Body, Method, RequestBuilder, Response, Url};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::{
+    io::AsyncRead,
+    sync::Notify,
+    time::{sleep, timeout},
+};
 use tokio_util::io::ReaderStream;
 
 /// The variable that the admin token is taken from.
@@ -23,6 +31,23 @@ pub(super) const TOKEN_VARIABLE: &str = "CAH_ADMIN_TOKEN";
 
 /// Characters of a refusal that are shown.
 const MAX_REFUSAL: usize = 500;
+
+/// How long a tracker may be silent.
+#[derive(Clone, Copy)]
+struct Patience {
+    /// Until a connection is there.
+    connect: Duration,
+    /// Where it answers soon, or sends what it has: longer than its own calls may take.
+    soon: Duration,
+    /// Where it does something with a whole project before it answers.
+    long: Duration,
+}
+
+const PATIENCE: Patience = Patience {
+    connect: Duration::from_secs(15),
+    soon: Duration::from_secs(90),
+    long: Duration::from_secs(3_600),
+};
 
 /// A store or a tracker.
 #[derive(Debug, clap::Args)]
@@ -63,11 +88,10 @@ impl Args {
     pub(super) fn find(self) -> Result<Place> {
         match (self.store, self.tracker) {
             // `--tracker` counts where CAH_STORE is set for other commands.
-            (_, Some(url)) => Ok(Place::Tracker(Tracker {
-                url,
-                token: needed_token(self.admin_token_file)?,
-                client: reqwest::Client::builder().build()?,
-            })),
+            (_, Some(url)) => {
+                let token = needed_token(self.admin_token_file)?;
+                Ok(Place::Tracker(Tracker::new(url, token, PATIENCE)?))
+            }
             (Some(store), None) => Ok(Place::Store(store)),
             (None, None) => bail!("name the project with --store or --tracker"),
         }
@@ -122,36 +146,79 @@ pub(super) struct Tracker {
     url: Url,
     token: String,
     client: reqwest::Client,
+    patience: Patience,
 }
 
 impl Tracker {
+    fn new(url: Url, token: String, patience: Patience) -> Result<Self> {
+        let client = reqwest::Client::builder()
+            .connect_timeout(patience.connect)
+            // A machine that is gone is not waited for as long as one that works.
+            .tcp_keepalive(Duration::from_secs(30));
+        Ok(Self {
+            url,
+            token,
+            client: client.build()?,
+            patience,
+        })
+    }
+
     pub(super) async fn get<T: DeserializeOwned>(&self, call: &str) -> Result<T> {
-        self.read(self.request(Method::GET, call, &[])).await
+        self.soon(self.request(Method::GET, call, &[])).await
     }
 
     pub(super) async fn post<T: DeserializeOwned>(&self, call: &str, body: Value) -> Result<T> {
         let request = self.request(Method::POST, call, &[]).json(&body);
-        self.read(request).await
+        self.soon(request).await
     }
 
-    /// Sends a file or list, with the parameters that say what it is.
+    async fn soon<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T> {
+        let patience = self.patience.soon;
+        let read = timeout(patience, self.read(request)).await;
+        read.unwrap_or_else(|_| Err(self.silent(patience)))
+    }
+
+    /// Sends a file or list, with the parameters that say what it is. It may take as long as it
+    /// needs while anything of it is sent.
     pub(super) async fn upload<T: DeserializeOwned>(
         &self,
         call: &str,
         parameters: &[(&str, String)],
-        body: impl Into<Body>,
+        content: impl AsyncRead + Send + 'static,
     ) -> Result<T> {
-        let request = self.request(Method::POST, call, parameters).body(body);
-        self.read(request).await
+        let moved = Arc::new(Notify::new());
+        let moves = Arc::clone(&moved);
+        let parts = ReaderStream::new(content).inspect(move |_| moves.notify_one());
+        let request = self.request(Method::POST, call, parameters);
+        let mut read = pin!(self.read(request.body(Body::wrap_stream(parts))));
+        loop {
+            tokio::select! {
+                answer = &mut read => return answer,
+                () = moved.notified() => {}
+                () = sleep(self.patience.long) => return Err(self.silent(self.patience.long)),
+            }
+        }
     }
 
-    /// An answer that may be long.
+    /// Writes an answer that may be long as it comes.
     pub(super) async fn download(
         &self,
         call: &str,
         parameters: &[(&str, String)],
-    ) -> Result<Response> {
-        self.send(self.request(Method::GET, call, parameters)).await
+        mut to: impl Write,
+    ) -> Result<()> {
+        let Patience { soon, long, .. } = self.patience;
+        let request = self.request(Method::GET, call, parameters);
+        let answer = timeout(long, self.send(request)).await;
+        let answer = answer.unwrap_or_else(|_| Err(self.silent(long)))?;
+        let mut bytes = answer.bytes_stream();
+        while let Some(bytes) = timeout(soon, bytes.next())
+            .await
+            .map_err(|_| self.silent(soon))?
+        {
+            to.write_all(&bytes.map_err(reqwest::Error::without_url)?)?;
+        }
+        Ok(to.flush()?)
     }
 
     fn request(&self, method: Method, call: &str, parameters: &[(&str, String)]) -> RequestBuilder {
@@ -182,6 +249,15 @@ impl Tracker {
             text if text.is_empty() => bail!("the tracker answered {status}"),
             text => bail!("the tracker refused: {text}"),
         }
+    }
+
+    /// What is said of a tracker that has been silent for so long.
+    fn silent(&self, patience: Duration) -> Error {
+        let (name, seconds) = (self.name(), patience.as_secs());
+        anyhow!(
+            "the tracker at {name} has been silent for {seconds} s; see its log, and whether \
+             {name}readyz answers, before you try again"
+        )
     }
 
     /// The address without what might be a password in it.
@@ -231,7 +307,39 @@ pub(super) fn open_file(path: &Path) -> Result<File> {
     File::open(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// The body of a call that sends a file.
-pub(super) fn file_body(file: File) -> Body {
-    Body::wrap_stream(ReaderStream::new(tokio::fs::File::from_std(file)))
+#[cfg(test)]
+mod tests {
+    use std::{io::Cursor, net::TcpListener};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_tracker_that_says_nothing_is_not_waited_for() {
+        // It takes connections, as a machine does whose programs are stuck.
+        let mute = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let url = format!("http://user:geheim@{}/", mute.local_addr().unwrap());
+        let patience = Patience {
+            connect: PATIENCE.connect,
+            soon: Duration::from_millis(50),
+            long: Duration::from_millis(50),
+        };
+        let tracker = Tracker::new(url.parse().unwrap(), "token".into(), patience).unwrap();
+        let refused = [
+            tracker.get("status").await,
+            tracker.post("init", Value::Null).await,
+            tracker.upload("import", &[], Cursor::new("a list")).await,
+            tracker
+                .download("export", &[], Vec::new())
+                .await
+                .map(|()| Value::Null),
+        ];
+        for refused in refused {
+            let said = refused.unwrap_err().to_string();
+            assert!(
+                said.contains("has been silent") && said.contains("/readyz"),
+                "{said}"
+            );
+            assert!(!said.contains("geheim") && !said.contains('\n'), "{said}");
+        }
+    }
 }
