@@ -93,6 +93,7 @@ async fn reset_job(
 ) -> Result<Json<Value>, ApiError> {
     let number = fields.number("number")?;
     app.service.store().reset(number).await?;
+    app.whole_wats.may_be_back();
     tracing::info!(number, "an operator reset a job");
     Ok(Json(json!({"number": number, "state": "open"})))
 }
@@ -115,6 +116,7 @@ async fn requeue(
 ) -> Result<Json<Value>, ApiError> {
     let number = fields.optional_count("number", MAX_NUMBER)?;
     let requeued = app.service.store().requeue(number).await?;
+    app.whole_wats.may_be_back();
     Ok(Json(json!({ "requeued": requeued })))
 }
 
@@ -231,7 +233,9 @@ async fn ban_shard(State(app): State<App>, fields: Fields) -> Result<Json<Value>
 
 async fn reset_shard(State(app): State<App>, fields: Fields) -> Result<Json<Value>, ApiError> {
     let number = by_password(&app, &fields)?;
-    legacy(app.service.store().reset(number).await, "reset", number)
+    let reset = app.service.store().reset(number).await;
+    app.whole_wats.may_be_back();
+    legacy(reset, "reset", number)
 }
 
 /// The shard's number, which these calls carry as `count`.
@@ -271,8 +275,10 @@ async fn import(
     let stages = params.get("stages").map(names);
     let priority = params.integer("priority")?.unwrap_or_default();
     let list = CheckedList::read(received(body).await?, format).await?;
-    let imported = operation::import(app.service.store(), list, stages, priority);
-    Ok(Json(imported.await?))
+    let imported = operation::import(app.service.store(), list, stages, priority).await;
+    // A part may be in, even if the rest is not.
+    app.whole_wats.may_be_back();
+    Ok(Json(imported?))
 }
 
 /// All jobs, or those after number `after`, `limit` at most.
@@ -308,6 +314,7 @@ async fn restore(
         }
     };
     app.service.restore(received(body).await?, replace).await?;
+    app.whole_wats.may_be_back();
     tracing::warn!("an operator restored a backup");
     status(Operator, State(app)).await
 }

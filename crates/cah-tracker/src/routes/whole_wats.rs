@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -35,17 +35,39 @@ const SHORTEST_BELIEF: Duration = Duration::from_secs(1);
 
 /// Until when it is known that no file has both of its shards open.
 #[derive(Default)]
-pub(super) struct WholeWats(Mutex<Option<Instant>>);
+pub(super) struct WholeWats(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    none_until: Option<Instant>,
+    /// How often jobs were opened, so that a search that began before finds out nothing.
+    opened: u64,
+}
 
 impl WholeWats {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn may_be_there(&self) -> bool {
-        let none_until = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let none_until = self.known().none_until;
         none_until.is_none_or(|until| Instant::now() >= until)
     }
 
-    fn are_missing(&self, search: Duration) {
-        let until = Instant::now() + (BELIEF * search).max(SHORTEST_BELIEF);
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+    /// Takes note that a search found none; `opened` is what it was when the search began.
+    fn are_missing(&self, search: Duration, opened: u64) {
+        let mut known = self.known();
+        if known.opened == opened {
+            let until = Instant::now() + (BELIEF * search).max(SHORTEST_BELIEF);
+            known.none_until = Some(until);
+        }
+    }
+
+    /// Forgets that there is none, since an operator opened jobs.
+    pub(super) fn may_be_back(&self) {
+        let mut known = self.known();
+        known.opened += 1;
+        known.none_until = None;
     }
 }
 
@@ -79,10 +101,10 @@ async fn whole_wat(app: &App) -> Result<Option<String>, ApiError> {
     if !app.whole_wats.may_be_there() {
         return Ok(None);
     }
-    let begun = Instant::now();
+    let (begun, opened) = (Instant::now(), app.whole_wats.known().opened);
     let url = app.service.store().open_chunk(true).await?;
     if url.is_none() {
-        app.whole_wats.are_missing(begun.elapsed());
+        app.whole_wats.are_missing(begun.elapsed(), opened);
     }
     Ok(url)
 }

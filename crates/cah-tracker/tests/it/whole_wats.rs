@@ -1,12 +1,12 @@
 //! Clients that take whole WAT files without a lease, and `isCompleted`.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use cah_tracker::{Config, ManualClock};
+use cah_tracker::{Config, ManualClock, Secret};
 use serde_json::{Value, json};
 
 use crate::{
-    app::{START, TestApp, test_config},
+    app::{START, TestApp, answer, test_config},
     recount,
 };
 
@@ -90,6 +90,60 @@ async fn an_operator_may_want_workers_only() {
         let refused = app.post(call, json!({"shards": [1]})).await;
         assert!(refused.is(403, text), "{refused:?}");
     }
+}
+
+/// That there is no whole file is believed for a while, but not when an operator opens jobs.
+#[tokio::test]
+async fn files_that_an_operator_opens_are_found_at_once() {
+    const TOKEN: &str = "0123456789abcdef";
+    let config = Config {
+        max_failures: 1,
+        admin_token: Some(Secret::new(TOKEN).unwrap()),
+        ..test_config()
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let app = TestApp::open(dir, Arc::new(ManualClock::new(START)), config).await;
+    app.add_wats(0..4).await;
+    let operate = async |call: &str, body: String| {
+        let call = app.client().post(app.url(call)).bearer_auth(TOKEN);
+        let done = answer(call.body(body)).await;
+        assert_eq!(done.status, 200, "{done:?}");
+    };
+    let job = |number: u64| json!({ "number": number }).to_string();
+    let drawn = async || {
+        let mut drawn = BTreeSet::new();
+        for _ in 0..20 {
+            drawn.insert(app.get("/custom/get-cpu-wat").await.text);
+        }
+        drawn
+    };
+    // Halves are drawn where nothing is whole.
+    let nothing_is_whole = async || assert!(drawn().await.len() > 1);
+    let whole = |name: &str| {
+        let url = format!("https://data.example.org/{name}.warc.wat.gz");
+        BTreeSet::from([url])
+    };
+    for number in [3, 5, 7] {
+        operate("/admin/ban-job", job(number)).await;
+    }
+    let worker = app.join("ada", "HYBRID").await;
+    app.new_job(&worker).await.json();
+    let failed = worker.body(json!({"message": "no such file"}));
+    app.post("/api/failJob", failed).await;
+    nothing_is_whole().await;
+    operate("/admin/requeue", "{}".into()).await;
+    assert_eq!(drawn().await, whole("00000"));
+
+    operate("/admin/ban-job", job(1)).await;
+    nothing_is_whole().await;
+    operate("/admin/reset-job", job(5)).await;
+    assert_eq!(drawn().await, whole("00002"));
+
+    operate("/admin/ban-job", job(5)).await;
+    nothing_is_whole().await;
+    let import = "/admin/import?format=wat-paths&base_url=https://data.example.org/";
+    operate(import, "new.warc.wat.gz".into()).await;
+    assert_eq!(drawn().await, whole("new"));
 }
 
 #[tokio::test]

@@ -200,6 +200,12 @@ mod tests {
     fn other_lists_are_read_as_they_are_written() {
         let lines = entries(b" one \n\ntwo\tb\r\n", &Format::Lines).unwrap();
         assert_eq!(lines, ["one", "two\tb"]);
+        // Blanks that are none of ASCII's, and what cannot be seen.
+        let blank = "\u{a0}\n\u{2003}\u{3000} \n\u{200b}\n\u{feff}\u{2060}\n";
+        assert!(refusal(blank.as_bytes(), &Format::Lines).contains("empty"));
+        let seen = "\u{a0}one\u{a0}\n\u{200d}\nne\u{200d}xt\n";
+        let lines = entries(seen.as_bytes(), &Format::Lines).unwrap();
+        assert_eq!(lines, ["one", "ne\u{200d}xt"]);
         assert!(refusal(b"a\nb\0", &Format::Lines).starts_with("line 2 of the list"));
         let json = entries(br#"["a\nb", {"x": 1}]"#, &Format::Json).unwrap();
         assert_eq!(json, ["a\nb", r#"<!json!>{"x":1}"#]);

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 
 use super::ImportError;
 
-/// The lines of a list; empty ones are passed over.
+/// The lines of a list; those on which there is nothing to see are passed over.
 pub(super) struct Lines<R> {
     reader: BufReader<R>,
     buffer: Vec<u8>,
@@ -23,16 +23,21 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    /// The next line that is not empty, without the blanks around it.
+    /// The next line on which there is anything to see, without the blanks around it.
     pub(super) fn next(&mut self) -> Result<Option<(u64, &str)>, ImportError> {
         loop {
             if !self.fill()? {
                 return Ok(None);
             }
-            if !self.buffer.trim_ascii().is_empty() {
+            if !self.text()?.chars().all(is_unseen) {
                 break;
             }
         }
+        Ok(Some((self.number, self.text()?)))
+    }
+
+    /// The line that was read last.
+    fn text(&self) -> Result<&str, ImportError> {
         let wrong = |reason: &str| ImportError::Line {
             line: self.number,
             reason: reason.into(),
@@ -41,7 +46,7 @@ impl<R: Read> Lines<R> {
             return Err(wrong(&format!("it is longer than {} bytes", self.longest)));
         }
         let text = str::from_utf8(&self.buffer).map_err(|_| wrong("it is not UTF-8"))?;
-        Ok(Some((self.number, text.trim())))
+        Ok(text.trim())
     }
 
     /// Reads one line, but no more than shows that it is too long; false at the end.
@@ -61,4 +66,10 @@ impl<R: Read> Lines<R> {
         self.number += 1;
         Ok(read > 0)
     }
+}
+
+/// Blanks of any script, and what joins or marks text without being seen itself.
+fn is_unseen(c: char) -> bool {
+    let joins = matches!(c, '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}');
+    joins || c.is_whitespace()
 }
