@@ -14,6 +14,8 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::{postgres::cluster::Database, recount};
+
 /// 1 January 2026, 00:00 UTC.
 pub(crate) const START: i64 = 1_767_225_600;
 
@@ -29,8 +31,53 @@ pub(crate) struct TestApp {
     pub(crate) clock: Arc<ManualClock>,
     client: reqwest::Client,
     // Last: the folder goes when everything in it is closed.
-    dir: TempDir,
+    place: Place,
 }
+
+/// Where a tracker keeps things.
+enum Place {
+    File(TempDir),
+    Database(Database),
+}
+
+/// The kinds of stores.
+#[derive(Clone, Copy)]
+pub(crate) enum On {
+    Sqlite,
+    Postgres,
+}
+
+impl On {
+    /// A tracker with the jobs of so many WAT files.
+    pub(crate) async fn start(self, wats: usize) -> TestApp {
+        let place = match self {
+            Self::Sqlite => Place::File(tempfile::tempdir().unwrap()),
+            Self::Postgres => Place::Database(Database::new().await),
+        };
+        let app = TestApp::serve(place, Arc::new(ManualClock::new(START)), test_config()).await;
+        app.add_wats(0..wats).await;
+        app
+    }
+}
+
+/// Makes two tests of each case, which is told the kind of store that it runs on.
+macro_rules! on_every_store {
+    ($($case:ident),* $(,)?) => {
+        on_every_store!(@ sqlite Sqlite $($case)*);
+        on_every_store!(@ postgres Postgres $($case)*);
+    };
+    (@ $store:ident $on:ident $($case:ident)*) => {
+        mod $store {
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    super::$case($crate::app::On::$on).await;
+                }
+            )*
+        }
+    };
+}
+pub(crate) use on_every_store;
 
 /// Status and text of an answer.
 #[derive(Debug, PartialEq, Eq)]
@@ -61,16 +108,19 @@ pub(crate) struct TestWorker {
 impl TestApp {
     /// A tracker with the jobs of so many WAT files.
     pub(crate) async fn start(wats: usize) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let app = Self::open(dir, Arc::new(ManualClock::new(START)), test_config()).await;
-        app.add_wats(0..wats).await;
-        app
+        On::Sqlite.start(wats).await
     }
 
     pub(crate) async fn open(dir: TempDir, clock: Arc<ManualClock>, config: Config) -> Self {
-        let store = store::open(&format!("sqlite:{}", file(dir.path()).display()))
-            .await
-            .unwrap();
+        Self::serve(Place::File(dir), clock, config).await
+    }
+
+    async fn serve(place: Place, clock: Arc<ManualClock>, config: Config) -> Self {
+        let address = match &place {
+            Place::File(dir) => format!("sqlite:{}", file(dir.path()).display()),
+            Place::Database(database) => database.address.clone(),
+        };
+        let store = store::open(&address).await.unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let tracker = Tracker::new(Arc::clone(&store), config)
             .unwrap()
@@ -83,7 +133,7 @@ impl TestApp {
             store,
             clock,
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
-            dir,
+            place,
         }
     }
 
@@ -95,7 +145,7 @@ impl TestApp {
             store,
             clock,
             client,
-            dir,
+            place,
         } = self;
         drop(client);
         let service = Arc::downgrade(tracker.service());
@@ -105,7 +155,7 @@ impl TestApp {
             tokio::task::yield_now().await;
         }
         drop(store);
-        Self::open(dir, clock, test_config()).await
+        Self::serve(place, clock, test_config()).await
     }
 
     pub(crate) async fn add_wats(&self, wats: std::ops::Range<usize>) {
@@ -117,7 +167,18 @@ impl TestApp {
     }
 
     pub(crate) fn db(&self) -> PathBuf {
-        file(self.dir.path())
+        match &self.place {
+            Place::File(dir) => file(dir.path()),
+            Place::Database(_) => panic!("this store is no file"),
+        }
+    }
+
+    /// Fails where a counter differs from the rows.
+    pub(crate) async fn recount(&self) {
+        match &self.place {
+            Place::File(_) => recount::check(&self.db()),
+            Place::Database(database) => recount::check_postgres(&database.address).await,
+        }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

@@ -2,10 +2,19 @@
 
 use serde_json::{Value, json};
 
-use crate::{
-    app::{Answer, TestApp, answer},
-    recount,
-};
+use crate::app::{Answer, On, TestApp, answer, on_every_store};
+
+on_every_store!(
+    bodies_that_are_no_calls,
+    values_that_make_no_sense,
+    results_keep_their_limits,
+    nicknames_that_are_none,
+    who_gives_no_nickname_is_anonymous,
+    addresses_that_lead_nowhere,
+    a_host_header_is_only_believed_where_it_is_a_host,
+    jobs_that_are_named_wrongly,
+    a_store_that_is_down_is_a_503,
+);
 
 /// The calls of workers, which need a token.
 const WORKER_CALLS: &[&str] = &[
@@ -41,7 +50,7 @@ fn refused(answer: &Answer) {
     for word in [
         "serde",
         "sqlite",
-        "rusqlite",
+        "postgres",
         "panicked",
         "src/",
         "line 1 column",
@@ -51,8 +60,8 @@ fn refused(answer: &Answer) {
 }
 
 /// A tracker whose one worker holds a job, and a way to see that nothing changed.
-async fn watched() -> (TestApp, crate::app::TestWorker, Value) {
-    let app = TestApp::start(1).await;
+async fn watched(on: On) -> (TestApp, crate::app::TestWorker, Value) {
+    let app = on.start(1).await;
     let worker = app.join("ada", "HYBRID").await;
     app.new_job(&worker).await.json();
     let before = state(&app, &worker.display_name).await;
@@ -68,9 +77,8 @@ async fn state(app: &TestApp, name: &str) -> Value {
     ])
 }
 
-#[tokio::test]
-async fn bodies_that_are_no_calls() {
-    let (app, worker, before) = watched().await;
+async fn bodies_that_are_no_calls(on: On) {
+    let (app, worker, before) = watched(on).await;
     let deep = "[".repeat(100_000);
     let token = &worker.token;
     let bodies: Vec<Vec<u8>> = vec![
@@ -106,12 +114,11 @@ async fn bodies_that_are_no_calls() {
         refused(&app.post_bytes(call, vec![b' '; 7 << 20]).await);
     }
     assert_eq!(state(&app, &worker.display_name).await, before);
-    recount::check(&app.db());
+    app.recount().await;
 }
 
-#[tokio::test]
-async fn values_that_make_no_sense() {
-    let (app, worker, before) = watched().await;
+async fn values_that_make_no_sense(on: On) {
+    let (app, worker, before) = watched(on).await;
     let counts = [
         json!(-1),
         json!(1.5),
@@ -156,9 +163,8 @@ async fn values_that_make_no_sense() {
     assert!(app.progress(&worker, &longest).await.is(200, "success"));
 }
 
-#[tokio::test]
-async fn results_keep_their_limits() {
-    let app = TestApp::start(1).await;
+async fn results_keep_their_limits(on: On) {
+    let app = on.start(1).await;
     let worker = app.join("ada", "CPU").await;
     app.new_job(&worker).await.json();
     for url in [json!(7), json!("a\u{0}b"), json!("x".repeat((1 << 20) + 1))] {
@@ -169,12 +175,11 @@ async fn results_keep_their_limits() {
     }
     let most = worker.body(json!({"url": "x".repeat(1 << 20)}));
     assert!(app.post("/api/markAsDone", most).await.is(200, "success"));
-    recount::check(&app.db());
+    app.recount().await;
 }
 
-#[tokio::test]
-async fn nicknames_that_are_none() {
-    let app = TestApp::start(1).await;
+async fn nicknames_that_are_none(on: On) {
+    let app = on.start(1).await;
     let long = "x".repeat(129);
     for query in [
         "?nickname=a%00b",
@@ -197,9 +202,8 @@ async fn nicknames_that_are_none() {
     assert_eq!(most.status, 200);
 }
 
-#[tokio::test]
-async fn who_gives_no_nickname_is_anonymous() {
-    let app = TestApp::start(1).await;
+async fn who_gives_no_nickname_is_anonymous(on: On) {
+    let app = on.start(1).await;
     for query in ["", "?nickname=", "?nickname=%20%20"] {
         let joined = app.get(&format!("/api/new{query}")).await.json();
         let name = joined["display_name"].as_str().unwrap();
@@ -208,9 +212,8 @@ async fn who_gives_no_nickname_is_anonymous() {
     }
 }
 
-#[tokio::test]
-async fn addresses_that_lead_nowhere() {
-    let app = TestApp::start(1).await;
+async fn addresses_that_lead_nowhere(on: On) {
+    let app = on.start(1).await;
     for path in [
         "/worker/tpu/calm-otter-123/data",
         "/worker/hybrid/%ff/data",
@@ -226,9 +229,8 @@ async fn addresses_that_lead_nowhere() {
     assert!(wrong_method.is(405, "This address exists, but not for this HTTP method."));
 }
 
-#[tokio::test]
-async fn a_host_header_is_only_believed_where_it_is_a_host() {
-    let app = TestApp::start(1).await;
+async fn a_host_header_is_only_believed_where_it_is_a_host(on: On) {
+    let app = on.start(1).await;
     let ask = |host: &'static str| {
         answer(
             app.client()
@@ -251,9 +253,8 @@ async fn a_host_header_is_only_believed_where_it_is_a_host() {
     }
 }
 
-#[tokio::test]
-async fn jobs_that_are_named_wrongly() {
-    let (app, worker, before) = watched().await;
+async fn jobs_that_are_named_wrongly(on: On) {
+    let (app, worker, before) = watched(on).await;
     for number in [
         json!(-1),
         json!(1.5),
@@ -281,12 +282,11 @@ async fn jobs_that_are_named_wrongly() {
         assert_eq!(app.post(call, other.clone()).await.status, 403);
     }
     assert_eq!(state(&app, &worker.display_name).await, before);
-    recount::check(&app.db());
+    app.recount().await;
 }
 
-#[tokio::test]
-async fn a_store_that_is_down_is_a_503() {
-    let (app, worker, _) = watched().await;
+async fn a_store_that_is_down_is_a_503(on: On) {
+    let (app, worker, _) = watched(on).await;
     app.store.close().await;
     let text = "The tracker's store is not available at the moment. Please try again later.";
     for call in WORKER_CALLS {
