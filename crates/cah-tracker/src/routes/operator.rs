@@ -39,7 +39,8 @@ pub(super) fn has_token(app: &App, headers: &HeaderMap) -> bool {
     Option::zip(token, bearer).is_some_and(|(token, sent)| token.matches(sent))
 }
 
-/// Checks the password of a call of the public tracker, where the operator lets these in.
+/// Checks the password of a call of the public tracker, where the operator lets these in. A wrong one
+/// is what the caller may not do, of which that protocol says 403.
 pub(super) fn check_password(app: &App, sent: Option<&str>) -> Result<(), ApiError> {
     let config = app.service.config();
     if !config.password_calls {
@@ -50,6 +51,6 @@ pub(super) fn check_password(app: &App, sent: Option<&str>) -> Result<(), ApiErr
     let token = config.admin_token.as_ref().ok_or(NO_TOKEN)?;
     match sent {
         Some(sent) if token.matches(sent) => Ok(()),
-        _ => Err(ApiError::Unauthorized("The password is wrong.")),
+        _ => Err(ApiError::Forbidden("The password is wrong.")),
     }
 }

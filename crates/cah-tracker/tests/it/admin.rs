@@ -389,7 +389,8 @@ async fn password_calls_are_answered_where_the_operator_wants_them() {
         ))
         .await
     };
-    assert_eq!(banner("wrong", "x").await.status, 401);
+    let wrong = "The password is wrong.";
+    assert!(banner("wrong", "x").await.is(403, wrong));
     let without = format!("/admin/set-banner?password={TOKEN}");
     assert_eq!(app.get(&without).await.status, 400);
     assert_eq!(banner(TOKEN, "Hello").await.status, 200);
@@ -411,10 +412,8 @@ async fn password_calls_are_answered_where_the_operator_wants_them() {
         none,
         json!({"status": "failed", "detail": "There is no shard 9."})
     );
-    assert_eq!(
-        call("/admin/ban-shard", "wrong", json!(3)).await.status,
-        401
-    );
+    let refused = call("/admin/ban-shard", "wrong", json!(3)).await;
+    assert!(refused.is(403, wrong));
     assert_eq!(
         call("/admin/ban-shard", TOKEN, json!("x")).await.status,
         400
@@ -424,7 +423,7 @@ async fn password_calls_are_answered_where_the_operator_wants_them() {
         let fields = json!({"password": password, "shards": [1, 2], "count": 9, "nickname": "eve"});
         app.post("/custom/markasdone", fields)
     };
-    assert_eq!(done("wrong").await.status, 401);
+    assert!(done("wrong").await.is(403, wrong));
     assert_eq!(
         done(TOKEN).await.json(),
         json!({"status": "success", "completed": 2})

@@ -282,6 +282,20 @@ async fn a_token_is_good_for_its_own_type_only() {
 }
 
 #[tokio::test]
+async fn whoever_asks_whether_it_is_known_is_told() {
+    let app = TestApp::start(1).await;
+    for body in [
+        json!({}),
+        json!({"token": null}),
+        json!({"token": 7, "type": "CPU"}),
+        json!({"token": "no worker's", "type": "TPU"}),
+    ] {
+        let told = app.post("/api/validateWorker", body).await;
+        assert!(told.is(200, "False"), "{told:?}");
+    }
+}
+
+#[tokio::test]
 async fn operators_may_name_upload_addresses() {
     let dir = tempfile::tempdir().unwrap();
     let clock = std::sync::Arc::new(cah_tracker::ManualClock::new(START));
