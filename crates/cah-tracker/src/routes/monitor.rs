@@ -261,4 +261,17 @@ mod tests {
         let described: BTreeSet<String> = described.keys().cloned().collect();
         assert_eq!(described, expected);
     }
+    /// Whoever calls may be kept out, or call too often, whatever it calls.
+    #[test]
+    fn every_call_may_be_refused_to_its_caller() {
+        let described: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
+        for (path, methods) in described["paths"].as_object().unwrap() {
+            for (method, call) in methods.as_object().unwrap() {
+                for status in ["403", "429"] {
+                    let told = &call["responses"][status];
+                    assert!(told.is_object(), "{method} {path}: {status}");
+                }
+            }
+        }
+    }
 }
