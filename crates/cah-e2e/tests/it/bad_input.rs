@@ -81,8 +81,8 @@ async fn wat_files_that_are_none() {
         let out = out.display();
         refused(&format!("run {wat} --out {out} --model tiny-clip"), says);
     };
-    run(&missing, &["missing.wat.gz", "no WAT file"]);
-    run(&gone, &["here.wat.gz", "no WAT file"]);
+    run(&missing, &["missing.wat.gz", "no file at"]);
+    run(&gone, &["here.wat.gz", "no file at"]);
     run(&page, &["page.wat.gz", "HTML"]);
     run(&empty, &["empty.wat.gz", "empty"]);
     run(&folder.name(""), &["not a file"]);
@@ -266,6 +266,6 @@ fn languages_that_nobody_knows() {
     refused(&format!("{wat}=en --language-model none"), &["--languages"]);
     // These are known; what is wrong is the file.
     for languages in ["EN", "en,De", "und"] {
-        refused(&format!("{wat}={languages}"), &["a.wat", "no WAT file"]);
+        refused(&format!("{wat}={languages}"), &["a.wat", "no file at"]);
     }
 }

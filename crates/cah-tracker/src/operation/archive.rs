@@ -226,7 +226,7 @@ impl FirstVersion {
     /// The columns that a table was given since, at its end.
     fn added(table: &str) -> &'static [Lacking] {
         match table {
-            "workers" => &[Lacking::Text, Lacking::Number],
+            "workers" => &[Lacking::Text, Lacking::Number, Lacking::Text],
             "completions" => &[Lacking::Nothing],
             _ => &[],
         }
@@ -237,10 +237,10 @@ impl FirstVersion {
         let known = &TABLES[table];
         self.has_days |= known.name == "days";
         let added = Self::added(known.name);
-        self.lacking = match known.columns.len() == columns.len() {
-            true => &[],
-            false => added,
-        };
+        // Not all were added at once.
+        let lacking = known.columns.len().saturating_sub(columns.len());
+        let has = added.len().saturating_sub(lacking);
+        self.lacking = &added[has..];
         let there = known.columns.len() - self.lacking.len();
         known.columns[..there] == *columns
     }

@@ -505,7 +505,7 @@ pub(super) async fn a_backup_of_the_first_version_is_read(store: &dyn Store) {
     );
     let refused = with(r#","setbacks"]"#, "]").await;
     assert!(refused.contains("a table that there is not"), "{refused}");
-    let refused = with(r#","role"]"#, r#","role","address"]"#).await;
+    let refused = with(r#","role"]"#, r#","role","pairs"]"#).await;
     assert!(refused.contains("a table that there is not"), "{refused}");
 }
 
