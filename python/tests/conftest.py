@@ -127,18 +127,19 @@ def wait_for(url, process, seconds=180):
 
 
 class Tracker:
-    """A tracker on a store of its own, with the jobs that were imported."""
+    """A tracker on a store of its own, with the jobs that were imported. It serves within `with`,
+    which may be entered again."""
 
     def __init__(self, folder, jobs, *flags):
         self.store = f"sqlite:{folder / 'tracker.db'}"
         cah("tracker", "import", "--store", self.store, *jobs)
-        port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        command = [os.environ["CAH_BIN"], "tracker", "serve", "--store", self.store]
-        command += ["--listen", f"127.0.0.1:{port}", *flags]
-        self.process = subprocess.Popen(command)
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.command = [os.environ["CAH_BIN"], "tracker", "serve", "--store", self.store]
+        self.command += ["--listen", f"127.0.0.1:{self.port}", *flags]
 
     def __enter__(self):
+        self.process = subprocess.Popen(self.command)
         wait_for(f"{self.url}/healthz", self.process)
         return self
 

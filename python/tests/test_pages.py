@@ -1,8 +1,11 @@
 """The tracker's first page in a real browser, while the demo's dataset stands behind it."""
 
+import contextlib
+import http.server
 import os
 import re
 import subprocess
+import threading
 import time
 import urllib.parse
 
@@ -10,7 +13,7 @@ import pytest
 import requests
 from playwright.sync_api import sync_playwright
 
-from conftest import free_port, wait_for
+from conftest import Tracker, free_port, wait_for
 
 HOSTILE = "<script>document.title='owned'</script>"
 
@@ -122,6 +125,54 @@ def test_the_first_page_changes_without_being_reloaded(browser, tracker):
     page.get_by_text(name, exact=True).wait_for(timeout=30_000)
     assert page.evaluate("window.loaded") is True
     assert problems == []
+
+
+class Unavailable(http.server.BaseHTTPRequestHandler):
+    """What a proxy answers while there is no tracker behind it."""
+
+    def do_GET(self):
+        self.send_response(503)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def answering_503(port):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Unavailable)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def is_live(status):
+    """Whether an answer is the one that pushes the page, or its refusal."""
+    return lambda answer: answer.url.endswith("/live") and answer.status == status
+
+
+def test_the_first_page_comes_back_after_an_outage(browser, tmp_path):
+    paths = tmp_path / "wat.paths"
+    paths.write_text("crawl-data/1.warc.wat.gz\n")
+    tracker = Tracker(tmp_path, ["--wat-paths", paths])
+    with tracker:
+        page, _ = opened(browser, tracker.url)
+        page.evaluate("window.loaded = true")
+    with answering_503(tracker.port), page.expect_response(is_live(503), timeout=30_000):
+        page.get_by_text("The tracker does not answer").wait_for(timeout=30_000)
+    with contextlib.ExitStack() as again:
+        with page.expect_response(is_live(200), timeout=60_000):
+            again.enter_context(tracker)
+        name = tracker.get("/api/new", nickname="late comer").json()["display_name"]
+        page.get_by_text(name, exact=True).wait_for(timeout=30_000)
+        page.get_by_text("The tracker does not answer").wait_for(state="hidden")
+        assert page.evaluate("window.loaded") is True
 
 
 def test_pages_lead_to_each_other(browser, tracker):

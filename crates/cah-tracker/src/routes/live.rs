@@ -5,13 +5,14 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::State,
+    http::HeaderName,
     response::{
-        Sse,
+        IntoResponse, Sse,
         sse::{Event, KeepAlive},
     },
     routing::get,
 };
-use futures::{Stream, StreamExt, stream};
+use futures::{StreamExt, stream};
 use tokio::{
     sync::watch,
     time::{MissedTickBehavior, interval},
@@ -22,6 +23,9 @@ use super::{App, error::ApiError, pages};
 
 /// How often the page is rendered while somebody looks.
 const PERIOD: Duration = Duration::from_secs(2);
+
+/// Asks nginx, and proxies that do as it does, to pass each change on at once.
+const UNBUFFERED: [(HeaderName, &str); 1] = [(HeaderName::from_static("x-accel-buffering"), "no")];
 
 /// The most pages that are kept up to date; others look again by themselves.
 const MAX_VIEWERS: usize = 10_000;
@@ -80,9 +84,7 @@ pub(super) fn routes() -> Router<App> {
 }
 
 /// The main part of the first page whenever it has changed, until the tracker stops.
-async fn look(
-    State(app): State<App>,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+async fn look(State(app): State<App>) -> Result<impl IntoResponse, ApiError> {
     let Live { shown, stopped } = &*app.live;
     if shown.receiver_count() >= MAX_VIEWERS {
         return Err(ApiError::Overloaded);
@@ -91,10 +93,12 @@ async fn look(
     let changes = stream::unfold(shown.subscribe(), |mut shown| async move {
         shown.changed().await.ok()?;
         let main = shown.borrow_and_update().to_string();
-        Some((Ok(Event::default().event("main").data(main)), shown))
+        let change = Event::default().event("main").data(main);
+        Some((Ok::<_, Infallible>(change), shown))
     });
     let changes = changes.take_until(stopped.clone().cancelled_owned());
-    Ok(Sse::new(changes).keep_alive(KeepAlive::default()))
+    let changes = Sse::new(changes).keep_alive(KeepAlive::default());
+    Ok((UNBUFFERED, changes))
 }
 
 #[cfg(test)]

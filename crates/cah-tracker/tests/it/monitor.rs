@@ -82,6 +82,7 @@ async fn the_first_page_is_pushed_as_it_changes() {
     let app = TestApp::start(2).await;
     let answer = app.client().get(app.url("/live")).send().await.unwrap();
     assert_eq!(answer.headers()["content-type"], "text/event-stream");
+    assert_eq!(answer.headers()["x-accel-buffering"], "no");
     let mut parts = answer.bytes_stream();
     let worker = app.join("ada", "HYBRID").await;
     app.new_job(&worker).await.json();

@@ -52,7 +52,9 @@
   // brought up to date at once.
   function listen() {
     let source = null;
+    let again = null;
     function follow() {
+      clearTimeout(again);
       source?.close();
       source = null;
       if (document.hidden) return;
@@ -62,7 +64,17 @@
         stale(false);
       });
       source.addEventListener("open", refresh);
-      source.addEventListener("error", () => stale(true));
+      source.addEventListener("error", broken);
+    }
+    // The browser connects again by itself, but gives up where it is answered an error, as by a
+    // proxy with no tracker behind it. Then the page is asked for until it is pushed again.
+    function broken({ target }) {
+      if (target.readyState !== EventSource.CLOSED) {
+        stale(true);
+        return;
+      }
+      refresh();
+      again = setTimeout(follow, PERIOD);
     }
     document.addEventListener("visibilitychange", follow);
     document.addEventListener("selectionchange", () => {
