@@ -19,9 +19,9 @@ const WAITING: usize = 4;
 /// Writes the jobs after number `after`, at most `limit` of them, and returns how many.
 ///
 /// A line has the job's `number`, `state`, `stage` (by name), `priority`, `attempts` and
-/// `failures`; `url` and `piece` of a shard, or `data`; `completions`, the oldest first, each with
-/// `stage`, `attempt`, `nickname`, `pairs`, `output`, `at` (Unix seconds) and `revoked`; and
-/// `messages`, the oldest first, each with the `attempt` that failed, `message` and `at`.
+/// `failures`; `url` and `piece` of a shard, or `data` and `data_bytes`; `completions`, the oldest
+/// first, each with `stage`, `attempt`, `nickname`, `pairs`, `output`, `output_bytes`, `at` (Unix
+/// seconds) and `revoked`; and `messages`, the oldest first, each with the `attempt` that failed, `message` and `at`.
 ///
 /// # Errors
 /// A store that refuses, a place that cannot be written to.
@@ -86,7 +86,10 @@ pub(crate) fn line(record: JobRecord, stages: &[StageCounts]) -> Value {
             line["url"] = json!(shard.url);
             line["piece"] = json!(u8::from(shard.piece));
         }
-        Task::Data(data) => line["data"] = json!(data),
+        Task::Data(data) => {
+            line["data_bytes"] = json!(data.len());
+            line["data"] = json!(data);
+        }
     }
     line
 }
@@ -102,6 +105,7 @@ fn completion<'a>(done: CompletionRecord, name: &impl Fn(u8) -> Option<&'a str>)
         "nickname": done.nickname,
         "pairs": done.pairs,
         "output": done.output,
+        "output_bytes": done.output_bytes,
         "at": done.at,
         "revoked": done.revoked,
     })

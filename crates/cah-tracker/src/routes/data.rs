@@ -1,6 +1,6 @@
 //! Each page as JSON, in the shapes of the public tracker where it had them.
 
-use axum::{Json, Router, extract::State, routing::get};
+use axum::{Json, Router, extract::State, http::HeaderMap, routing::get};
 use cah_protocol::OutcomeCounts;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -115,11 +115,20 @@ async fn leaderboard_data(State(app): State<App>) -> Result<Json<Vec<Board>>, Ap
     Ok(Json(boards.await?))
 }
 
-/// A job, as `cah tracker export` writes it.
-async fn job_data(State(app): State<App>, path: JobPath) -> Result<Json<Value>, ApiError> {
-    let record = find_job(&app, path).await?;
+/// A job, as `cah tracker export` writes it, as far as it concerns whoever asks.
+async fn job_data(
+    State(app): State<App>,
+    path: JobPath,
+    headers: HeaderMap,
+) -> Result<Json<Value>, ApiError> {
+    let found = find_job(&app, path, &headers).await?;
     let stages = app.service.counts().await?.stages;
-    Ok(Json(operation::job_line(record, &stages)))
+    let mut line = operation::job_line(found.record, &stages);
+    line["attempts_left_off"] = json!(found.attempts_left_off);
+    if let (false, Some(fields)) = (found.to_operator, line.as_object_mut()) {
+        fields.remove("data");
+    }
+    Ok(Json(line))
 }
 
 async fn contributor_data(

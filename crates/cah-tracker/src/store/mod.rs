@@ -29,7 +29,7 @@ pub use model::{
     Accepted, Added, BoardRow, Caller, Claim, Claimed, Completion, CompletionRecord,
     ContributorView, Counts, Day, Excluded, Exclusion, FailedAttempt, Failure, Flag, HandIn,
     HandInBy, JobRecord, Kind, Moment, NewWorker, Order, ParkedJob, Point, Reaped, Role, Span,
-    StageCounts, Standing, State, Task, WorkerList, WorkerQuery, WorkerView,
+    StageCounts, Standing, State, Task, Telling, WorkerList, WorkerQuery, WorkerView,
 };
 pub use postgres::PostgresStore;
 pub(crate) use rules::DAY;
@@ -142,6 +142,9 @@ pub trait Jobs: Send + Sync {
     /// The first `limit` jobs after number `after`, with all that is known about them; fewer where
     /// that is much text, but none only where there are none.
     async fn records(&self, after: u64, limit: u32) -> Result<Vec<JobRecord>, StoreError>;
+
+    /// A job, with as much as is asked for of what came of it; `None` where there is none.
+    async fn record(&self, number: u64, telling: Telling) -> Result<Option<JobRecord>, StoreError>;
 
     /// Those of the addresses that no job waits with: what was handed over at them is used up, or
     /// was never handed over.

@@ -607,6 +607,28 @@ impl State {
     }
 }
 
+/// How much is told of what came of a job.
+#[derive(Clone, Copy, Debug)]
+pub struct Telling {
+    /// What came of so many of the last attempts.
+    pub attempts: u32,
+    /// Whether what was handed over is told, beside its length.
+    pub outputs: bool,
+}
+
+impl Telling {
+    /// Everything.
+    pub(crate) const ALL: Self = Self {
+        attempts: u32::MAX,
+        outputs: true,
+    };
+
+    /// The attempt after which those come that are told, of so many.
+    pub(crate) fn after(self, attempts: u32) -> i64 {
+        i64::from(attempts) - i64::from(self.attempts)
+    }
+}
+
 /// One accepted result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CompletionRecord {
@@ -618,8 +640,10 @@ pub struct CompletionRecord {
     pub nickname: String,
     /// How many pairs were found.
     pub pairs: u64,
-    /// What was handed over: text from outside.
+    /// What was handed over, where it is asked for: text from outside.
     pub output: Option<String>,
+    /// How long that is, asked for or not.
+    pub output_bytes: Option<u64>,
     /// When it was accepted.
     pub at: Timestamp,
     /// Whether an operator took it back.

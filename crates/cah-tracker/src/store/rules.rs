@@ -2,7 +2,7 @@
 
 use cah_protocol::OutcomeCounts;
 
-use super::{Accepted, HandInBy, State, StoreError};
+use super::{Accepted, HandInBy, JobRecord, State, StoreError};
 
 /// How a worker's last accepted call settled its job.
 pub(super) const COMPLETED: i64 = 1;
@@ -102,6 +102,11 @@ pub(super) fn not_parked(number: u64, there: Option<Place>) -> StoreError {
 
 /// Text after which no more jobs are told at once, in bytes.
 pub(super) const MUCH_TEXT: usize = 16 << 20;
+
+/// The job of this number, where it is among those that were found.
+pub(super) fn only(records: Vec<JobRecord>, number: u64) -> Option<JobRecord> {
+    records.into_iter().find(|record| record.number == number)
+}
 
 /// The refusal of an archive for a store that has jobs.
 pub(super) fn has_jobs(jobs: i64) -> StoreError {

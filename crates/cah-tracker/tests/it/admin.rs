@@ -439,3 +439,90 @@ async fn password_calls_are_answered_where_the_operator_wants_them() {
     assert_eq!(data["total_pairs_scraped"], 9);
     recount::check(&app.db());
 }
+
+/// Whether an answer that everybody gets has a text.
+async fn is_public(app: &TestApp, path: &str, text: &str) -> bool {
+    let answer = app.get(path).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.text.contains(text)
+}
+
+#[tokio::test]
+async fn texts_of_jobs_and_what_is_handed_over_are_told_to_operators_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config {
+        max_failures: 1,
+        ..with_token()
+    };
+    let app = TestApp::open(dir, Arc::new(ManualClock::new(START)), config).await;
+    let stages = ["make", "check"].map(str::to_owned);
+    app.store.init(stages.into()).await.unwrap();
+    let text = "s3://bucket?key=hunter2".to_owned();
+    app.store.add_payloads(vec![text.clone()], 0).await.unwrap();
+    let output = format!("rsync://hunter2{}", "x".repeat(3_000));
+    for stage in ["a", "b"] {
+        let join = format!("/api/new?nickname=ada&stage={stage}");
+        let token = app.get(&join).await.json()["token"].clone();
+        let call = async |path: &str, field: &str, value: &str| {
+            let body = json!({"token": token, field: value});
+            assert_eq!(app.post(path, body).await.status, 200, "{path}");
+        };
+        call("/api/newJob", "n", "").await;
+        match stage {
+            "a" => call("/api/completeJob", "data", &output).await,
+            _ => call("/api/failJob", "message", "no such key").await,
+        }
+    }
+    for path in ["/", "/job/1", "/job/1/data"] {
+        assert!(!is_public(&app, path, "hunter2").await, "{path}");
+    }
+    assert!(is_public(&app, "/", "23 bytes of text").await);
+    assert!(is_public(&app, "/job/1", "3,015 bytes of text").await);
+    let told = app.get("/job/1/data").await.json();
+    assert_eq!(
+        (&told["data"], &told["data_bytes"]),
+        (&Value::Null, &23.into())
+    );
+    let done = &told["completions"][0];
+    assert_eq!(
+        (&done["output"], &done["output_bytes"]),
+        (&Value::Null, &3_015.into())
+    );
+
+    let page = get(&app, "/job/1").await.text;
+    assert!(
+        page.contains("key=hunter2") && page.contains("rsync://hunter2xxx"),
+        "{page}"
+    );
+    assert!(page.contains("xxx…") && !page.contains(&output));
+    let told = get(&app, "/job/1/data").await.json();
+    assert_eq!(
+        (&told["data"], &told["attempts_left_off"]),
+        (&text.into(), &0.into())
+    );
+    assert_eq!(told["completions"][0]["output"], output);
+}
+
+#[tokio::test]
+async fn a_job_tells_of_its_last_attempts() {
+    let app = tracker(with_token()).await;
+    let worker = app.join("ada", "HYBRID").await;
+    for attempt in 1..=103 {
+        let answer = post(&app, "/admin/reset-job", json!({"number": 1})).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(app.new_job(&worker).await.json()["number"], 1, "{attempt}");
+        app.done(&worker, attempt).await;
+    }
+    let page = app.get("/job/1").await.text;
+    assert!(
+        page.contains("the 3 attempts before") && !page.contains(">3 pairs"),
+        "{page}"
+    );
+    let told = app.get("/job/1/data").await.json();
+    let completions = told["completions"].as_array().unwrap();
+    assert_eq!(
+        (completions.len(), &completions[0]["attempt"]),
+        (100, &4.into())
+    );
+    assert_eq!(told["attempts_left_off"], 3);
+}

@@ -4,22 +4,28 @@ use askama::Template;
 use axum::{
     Router,
     extract::{Path, State, rejection::PathRejection},
+    http::HeaderMap,
     response::Response,
     routing::get,
 };
 
 use super::{
-    super::{App, error::ApiError},
-    Frame, Noun, ago, contributor_page, page,
+    super::{App, error::ApiError, operator::has_token},
+    Frame, Noun, ago, contributor_page, page, some,
 };
 use crate::{
     clock::Timestamp,
-    store::{JobRecord, StageCounts, State as JobState, Task, stage_name},
+    store::{
+        CompletionRecord, JobRecord, StageCounts, State as JobState, Task, Telling, stage_name,
+    },
     text::{grouped, shortened},
 };
 
-/// Characters of a job's data, or of what was handed over, on a page.
+/// Characters of a job's data, or of what was handed over, on an operator's page.
 const DATA: usize = 2_000;
+
+/// The last attempts at a job that are told at once.
+const ATTEMPTS: u32 = 100;
 
 pub(super) fn routes() -> Router<App> {
     Router::new().route("/job/{number}", get(job))
@@ -27,14 +33,47 @@ pub(super) fn routes() -> Router<App> {
 
 pub(in crate::routes) type JobPath = Result<Path<u64>, PathRejection>;
 
+/// A job, as far as it concerns whoever asks.
+pub(in crate::routes) struct FoundJob {
+    pub(in crate::routes) record: JobRecord,
+    /// Texts that jobs are about and addresses that workers hand over are told to operators only.
+    pub(in crate::routes) to_operator: bool,
+    /// Attempts before those that are told.
+    pub(in crate::routes) attempts_left_off: u32,
+}
+
 /// Finds the job that an address means.
-pub(in crate::routes) async fn find_job(app: &App, path: JobPath) -> Result<JobRecord, ApiError> {
+pub(in crate::routes) async fn find_job(
+    app: &App,
+    path: JobPath,
+    headers: &HeaderMap,
+) -> Result<FoundJob, ApiError> {
     let Path(number) =
         path.map_err(|_| ApiError::BadRequest("A job has a number, from 1 on.".into()))?;
-    let before = number.checked_sub(1).ok_or(ApiError::NoSuchJob(number))?;
-    let records = app.service.store().records(before, 1).await?;
-    let found = records.into_iter().find(|record| record.number == number);
-    found.ok_or(ApiError::NoSuchJob(number))
+    let to_operator = has_token(app, headers);
+    let telling = Telling {
+        attempts: ATTEMPTS,
+        outputs: to_operator,
+    };
+    let record = app.service.store().record(number, telling).await?;
+    let record = record.ok_or(ApiError::NoSuchJob(number))?;
+    Ok(FoundJob {
+        to_operator,
+        attempts_left_off: record.attempts.saturating_sub(ATTEMPTS),
+        record,
+    })
+}
+
+/// What everybody may know of what a job is about.
+pub(super) fn public_about(task: &Task) -> String {
+    match task {
+        Task::Shard(shard) => shard.url.clone(),
+        Task::Data(data) => bytes_of_text(data.len() as u64),
+    }
+}
+
+fn bytes_of_text(bytes: u64) -> String {
+    format!("{} bytes of text", grouped(bytes))
 }
 
 #[derive(Template)]
@@ -51,6 +90,8 @@ struct JobPage {
     priority: i64,
     attempts: String,
     events: Vec<Event>,
+    /// Attempts before these; empty where there are none.
+    left_off: String,
 }
 
 /// Something that was done with the job.
@@ -65,8 +106,16 @@ struct Event {
     is_failure: bool,
 }
 
-async fn job(State(app): State<App>, path: JobPath) -> Result<Response, ApiError> {
-    let record = find_job(&app, path).await?;
+async fn job(
+    State(app): State<App>,
+    path: JobPath,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let FoundJob {
+        record,
+        to_operator,
+        attempts_left_off,
+    } = find_job(&app, path, &headers).await?;
     let counts = app.service.counts().await?;
     let stage = match record.state {
         // It is through with all of them, or in none.
@@ -75,10 +124,14 @@ async fn job(State(app): State<App>, path: JobPath) -> Result<Response, ApiError
             .unwrap_or_default()
             .to_owned(),
     };
-    let (about, piece) = match &record.task {
-        Task::Shard(shard) if u8::from(shard.piece) == 0 => (shard.url.clone(), "first half"),
-        Task::Shard(shard) => (shard.url.clone(), "second half"),
-        Task::Data(data) => (shortened(data, DATA), ""),
+    let piece = match record.task.shard().map(|shard| u8::from(shard.piece)) {
+        Some(0) => "first half",
+        Some(_) => "second half",
+        None => "",
+    };
+    let about = match &record.task {
+        Task::Data(data) if to_operator => shortened(data, DATA),
+        task => public_about(task),
     };
     page(&JobPage {
         frame: Frame::of(&app).await?,
@@ -90,22 +143,18 @@ async fn job(State(app): State<App>, path: JobPath) -> Result<Response, ApiError
         stage,
         priority: record.priority,
         attempts: grouped(record.attempts.into()),
+        left_off: some(attempts_left_off.into()),
         events: events(record, &counts.stages, app.service.now()),
     })
 }
 
-/// Everything that was done with a job, the latest first.
+/// What was done with a job, the latest first.
 fn events(record: JobRecord, stages: &[StageCounts], now: Timestamp) -> Vec<Event> {
     let done = record.completions.into_iter().map(|done| {
         let revoked = if done.revoked {
             ", taken back later"
         } else {
             ""
-        };
-        let output = done.output.map(|output| shortened(&output, DATA));
-        let pairs = match done.pairs {
-            0 => String::new(),
-            pairs => format!("{} pairs", grouped(pairs)),
         };
         Event {
             attempt: done.attempt,
@@ -114,8 +163,8 @@ fn events(record: JobRecord, stages: &[StageCounts], now: Timestamp) -> Vec<Even
                 stage_name(stages, done.stage).unwrap_or_default()
             ),
             page: contributor_page(&done.nickname),
+            details: details(&done),
             nickname: done.nickname,
-            details: output.unwrap_or(pairs),
             when: ago(done.at, now),
             is_failure: false,
         }
@@ -132,4 +181,18 @@ fn events(record: JobRecord, stages: &[StageCounts], now: Timestamp) -> Vec<Even
     let mut events: Vec<Event> = done.chain(failed).collect();
     events.sort_by_key(|event| std::cmp::Reverse(event.attempt));
     events
+}
+
+/// What a result brought: pairs, and what was handed over or how long that is.
+fn details(done: &CompletionRecord) -> String {
+    let pairs = match done.pairs {
+        0 => None,
+        pairs => Some(format!("{} pairs", grouped(pairs))),
+    };
+    let output = match (&done.output, done.output_bytes) {
+        (Some(output), _) => Some(shortened(output, DATA)),
+        (None, bytes) => bytes.map(bytes_of_text),
+    };
+    let all: Vec<String> = pairs.into_iter().chain(output).collect();
+    all.join(", ")
 }

@@ -136,6 +136,14 @@ pub(super) fn contributor_page(nickname: &str) -> String {
     format!("/contributor/{}", encoded(nickname))
 }
 
+/// A number that is only told where it is not 0.
+fn some(number: u64) -> String {
+    match number {
+        0 => String::new(),
+        number => grouped(number),
+    }
+}
+
 fn encoded(text: &str) -> impl std::fmt::Display + '_ {
     utf8_percent_encode(text, NON_ALPHANUMERIC)
 }

@@ -7,14 +7,15 @@ use cah_protocol::{OutcomeCounts, Phase};
 use super::{
     super::{App, error::ApiError},
     Frame, Noun, WorkerRow, html,
+    job::public_about,
     leaderboard::{Board, boards},
+    some,
 };
 use crate::{
     chart::Chart,
     clock::Timestamp,
-    operation::{self, ParkedJob},
     service::Progress,
-    store::{Counts, Kind, Point, StageCounts, WorkerQuery},
+    store::{Counts, Kind, ParkedJob, Point, StageCounts, WorkerQuery},
     text::{compact, grouped, percent},
 };
 
@@ -89,14 +90,6 @@ impl Completion {
     }
 }
 
-/// A number that is only told where it is not 0.
-fn some(number: u64) -> String {
-    match number {
-        0 => String::new(),
-        number => grouped(number),
-    }
-}
-
 struct Parked {
     number: String,
     page: String,
@@ -110,7 +103,7 @@ impl From<ParkedJob> for Parked {
         Self {
             number: grouped(job.number),
             page: format!("/job/{}", job.number),
-            about: job.about,
+            about: public_about(&job.task),
             failures: grouped(job.failures.into()),
             messages: job.messages,
         }
@@ -150,7 +143,7 @@ pub(in crate::routes) async fn render(app: &App) -> Result<String, ApiError> {
         Frame::of(app),
         async { Ok(service.project_progress(POINTS).await?) },
         async { Ok(store.workers(first_workers()).await?) },
-        async { Ok(operation::parked(store, 0, PARKED).await?) },
+        async { Ok(store.parked(0, PARKED).await?) },
         async { Ok(store.outcomes().await?) },
     )?;
     let noun = Noun::of(&counts);

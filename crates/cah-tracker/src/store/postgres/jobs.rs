@@ -10,6 +10,7 @@ use super::{
 };
 use crate::store::{
     CompletionRecord, Counts, FailedAttempt, JobRecord, Kind, StageCounts, State, StoreError,
+    Telling,
     rules::{MUCH_TEXT, signed, unsigned},
 };
 
@@ -70,14 +71,15 @@ pub(super) async fn records(
     db: &Connection,
     after: u64,
     limit: u32,
+    telling: Telling,
 ) -> Result<Vec<JobRecord>, StoreError> {
     // What is accepted between the reads is told already, the job's new state with it next time.
     let (after, limit) = (signed(after), i64::from(limit));
     let much = MUCH_TEXT as i64;
     let jobs = db.query(RECORDS, &[&after, &limit, &much]).await?;
     let numbers: Vec<i64> = jobs.iter().map(|row| row.get(0)).collect();
-    let mut completions = completions(db, &numbers).await?;
-    let mut failed = failed(db, &numbers).await?;
+    let mut completions = completions(db, &numbers, telling).await?;
+    let mut failed = failed(db, &numbers, telling).await?;
     let record = |row: &Row| {
         let number = row.get(0);
         Ok(JobRecord {
@@ -99,13 +101,18 @@ pub(super) async fn records(
 async fn completions(
     db: &Connection,
     numbers: &[i64],
+    telling: Telling,
 ) -> Result<HashMap<i64, Vec<CompletionRecord>>, StoreError> {
     let rows = db
         .query(
-            "SELECT c.number, c.stage, c.attempt, n.nickname, c.pairs, c.output, c.at, c.revoked
+            "SELECT c.number, c.stage, c.attempt, n.nickname, c.pairs,
+                    CASE WHEN $3 THEN c.output END, c.at, c.revoked,
+                    octet_length(c.output)::bigint
              FROM completions c JOIN contributors n ON n.id = c.contributor
-             WHERE c.number = ANY ($1) ORDER BY c.attempt, c.stage",
-            &[&numbers],
+             JOIN jobs j ON j.number = c.number
+             WHERE c.number = ANY ($1) AND c.attempt > j.attempts - $2
+             ORDER BY c.attempt, c.stage",
+            &[&numbers, &i64::from(telling.attempts), &telling.outputs],
         )
         .await?;
     let mut completions: HashMap<i64, Vec<CompletionRecord>> = HashMap::new();
@@ -119,6 +126,7 @@ async fn completions(
             output: row.get(5),
             at: row.get(6),
             revoked: row.get::<_, i64>(7) != 0,
+            output_bytes: row.get::<_, Option<i64>>(8).map(unsigned),
         });
     }
     Ok(completions)
@@ -127,12 +135,14 @@ async fn completions(
 async fn failed(
     db: &Connection,
     numbers: &[i64],
+    telling: Telling,
 ) -> Result<HashMap<i64, Vec<FailedAttempt>>, StoreError> {
     let rows = db
         .query(
-            "SELECT number, attempt, message, at FROM failures
-             WHERE number = ANY ($1) ORDER BY attempt",
-            &[&numbers],
+            "SELECT f.number, f.attempt, f.message, f.at
+             FROM failures f JOIN jobs j ON j.number = f.number
+             WHERE f.number = ANY ($1) AND f.attempt > j.attempts - $2 ORDER BY f.attempt",
+            &[&numbers, &i64::from(telling.attempts)],
         )
         .await?;
     let mut failed: HashMap<i64, Vec<FailedAttempt>> = HashMap::new();

@@ -44,8 +44,9 @@ use super::{
     Absent, Accepted, Added, Admin, Archive, ArchiveError, BoardRow, Caller, Chunks, Claim,
     Claimed, Completion, ContributorView, Contributors, Counts, Excluded, Exclusion, Failure, Flag,
     HandIn, HandInBy, JobRecord, Jobs, Moment, NewWorker, ParkedJob, Point, Reaped, Role, Rows,
-    Series, State, Store, StoreError, WorkerList, WorkerQuery, WorkerView, Workers,
+    Series, State, Store, StoreError, Telling, WorkerList, WorkerQuery, WorkerView, Workers,
     presence::Presence,
+    rules,
 };
 use crate::clock::Timestamp;
 use analysis::Analysis;
@@ -272,7 +273,13 @@ impl Jobs for PostgresStore {
     }
 
     async fn records(&self, after: u64, limit: u32) -> Result<Vec<JobRecord>, StoreError> {
-        jobs::records(&*self.pool.get().await?, after, limit).await
+        jobs::records(&*self.pool.get().await?, after, limit, Telling::ALL).await
+    }
+
+    async fn record(&self, number: u64, telling: Telling) -> Result<Option<JobRecord>, StoreError> {
+        let before = number.saturating_sub(1);
+        let records = jobs::records(&*self.pool.get().await?, before, 1, telling).await?;
+        Ok(rules::only(records, number))
     }
 
     async fn finished(&self, addresses: Vec<String>) -> Result<Vec<String>, StoreError> {

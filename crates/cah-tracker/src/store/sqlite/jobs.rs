@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::store::{
     Added, CompletionRecord, Counts, FailedAttempt, JobRecord, Kind, StageCounts, State,
-    StoreError, Task, keys,
+    StoreError, Task, Telling, keys,
     rules::{MUCH_TEXT, signed, unsigned},
 };
 
@@ -172,13 +172,19 @@ fn count_new(db: &Connection, jobs: i64) -> Result<(), StoreError> {
     count(db, "UPDATE totals SET jobs = jobs + ?1", jobs)
 }
 
-pub(super) fn records(db: &Connection, after: u64, limit: u32) -> rusqlite::Result<Vec<JobRecord>> {
+pub(super) fn records(
+    db: &Connection,
+    after: u64,
+    limit: u32,
+    telling: Telling,
+) -> rusqlite::Result<Vec<JobRecord>> {
     let mut rows = db.prepare_cached(
         "SELECT number, state, stage, priority, attempts, failures FROM jobs WHERE number > ?1
          ORDER BY number LIMIT ?2",
     )?;
     let (mut records, mut text) = (Vec::new(), 0);
-    for record in rows.query_map(params![signed(after), limit], |row| job_record(db, row))? {
+    let record = |row: &Row<'_>| job_record(db, row, telling);
+    for record in rows.query_map(params![signed(after), limit], record)? {
         let record = record?;
         text += text_of(&record);
         records.push(record);
@@ -200,8 +206,9 @@ fn text_of(record: &JobRecord) -> usize {
     data + outputs.map(String::len).sum::<usize>()
 }
 
-fn job_record(db: &Connection, row: &Row<'_>) -> rusqlite::Result<JobRecord> {
-    let (number, state) = (row.get(0)?, row.get(1)?);
+fn job_record(db: &Connection, row: &Row<'_>, telling: Telling) -> rusqlite::Result<JobRecord> {
+    let (number, state, attempts) = (row.get(0)?, row.get(1)?, row.get(4)?);
+    let after = telling.after(attempts);
     Ok(JobRecord {
         number: unsigned(number),
         task: task(db, number)?,
@@ -209,18 +216,19 @@ fn job_record(db: &Connection, row: &Row<'_>) -> rusqlite::Result<JobRecord> {
         state: State::from_code(state).unwrap_or(State::Banned),
         stage: row.get(2)?,
         priority: row.get(3)?,
-        attempts: row.get(4)?,
+        attempts,
         failures: row.get(5)?,
-        completions: completions(db, number)?,
-        failed: failed(db, number)?,
+        completions: completions(db, number, after, telling.outputs)?,
+        failed: failed(db, number, after)?,
     })
 }
 
-fn failed(db: &Connection, number: i64) -> rusqlite::Result<Vec<FailedAttempt>> {
+fn failed(db: &Connection, number: i64, after: i64) -> rusqlite::Result<Vec<FailedAttempt>> {
     db.prepare_cached(
-        "SELECT attempt, message, at FROM failures WHERE number = ?1 ORDER BY attempt",
+        "SELECT attempt, message, at FROM failures WHERE number = ?1 AND attempt > ?2
+         ORDER BY attempt",
     )?
-    .query_map([number], |row| {
+    .query_map([number, after], |row| {
         Ok(FailedAttempt {
             attempt: row.get(0)?,
             message: row.get(1)?,
@@ -230,13 +238,19 @@ fn failed(db: &Connection, number: i64) -> rusqlite::Result<Vec<FailedAttempt>> 
     .collect()
 }
 
-fn completions(db: &Connection, number: i64) -> rusqlite::Result<Vec<CompletionRecord>> {
+fn completions(
+    db: &Connection,
+    number: i64,
+    after: i64,
+    outputs: bool,
+) -> rusqlite::Result<Vec<CompletionRecord>> {
     db.prepare_cached(
-        "SELECT c.stage, c.attempt, n.nickname, c.pairs, c.output, c.at, c.revoked
+        "SELECT c.stage, c.attempt, n.nickname, c.pairs, CASE WHEN ?3 THEN c.output END, c.at,
+                c.revoked, octet_length(c.output)
          FROM completions c JOIN contributors n ON n.id = c.contributor
-         WHERE c.number = ?1 ORDER BY c.attempt, c.stage",
+         WHERE c.number = ?1 AND c.attempt > ?2 ORDER BY c.attempt, c.stage",
     )?
-    .query_map([number], |row| {
+    .query_map(params![number, after, outputs], |row| {
         Ok(CompletionRecord {
             stage: row.get(0)?,
             attempt: row.get(1)?,
@@ -245,6 +259,7 @@ fn completions(db: &Connection, number: i64) -> rusqlite::Result<Vec<CompletionR
             output: row.get(4)?,
             at: row.get(5)?,
             revoked: row.get(6)?,
+            output_bytes: row.get::<_, Option<i64>>(7)?.map(unsigned),
         })
     })?
     .collect()

@@ -28,7 +28,7 @@ use super::{
     Absent, Accepted, Added, Admin, Archive, ArchiveError, BoardRow, Caller, Chunks, Claim,
     Claimed, Completion, ContributorView, Contributors, Counts, Excluded, Exclusion, Failure, Flag,
     HandIn, HandInBy, JobRecord, Jobs, Moment, NewWorker, ParkedJob, Point, Reaped, Role, Rows,
-    Series, State, Store, StoreError, WorkerList, WorkerQuery, WorkerView, Workers,
+    Series, State, Store, StoreError, Telling, WorkerList, WorkerQuery, WorkerView, Workers,
     presence::{Known, Presence},
     rules,
 };
@@ -230,8 +230,16 @@ impl Jobs for SqliteStore {
 
     async fn records(&self, after: u64, limit: u32) -> Result<Vec<JobRecord>, StoreError> {
         self.readers
-            .call(move |db| jobs::records(db, after, limit))
+            .call(move |db| jobs::records(db, after, limit, Telling::ALL))
             .await
+    }
+
+    async fn record(&self, number: u64, telling: Telling) -> Result<Option<JobRecord>, StoreError> {
+        let before = number.saturating_sub(1);
+        let records = self
+            .readers
+            .call(move |db| jobs::records(db, before, 1, telling));
+        Ok(rules::only(records.await?, number))
     }
 
     async fn finished(&self, addresses: Vec<String>) -> Result<Vec<String>, StoreError> {

@@ -160,6 +160,7 @@ macro_rules! all_cases {
                 a_token_alone_says_who_calls,
                 a_crawler_is_handed_no_other_jobs,
                 much_text_comes_in_parts,
+                the_last_attempts_of_a_job_are_told,
             ]
             operation: [
                 a_reset_job_was_never_done,

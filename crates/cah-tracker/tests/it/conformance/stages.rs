@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use cah_protocol::WorkerType;
 use cah_tracker::store::{
-    Accepted, Added, Claim, Completion, Flag, Kind, Order, Role, Store, StoreError, Task,
+    Accepted, Added, Claim, Completion, Failure, Flag, Kind, Order, Role, Store, StoreError, Task,
+    Telling,
 };
 
 use super::{CLAIM, MAX_FAILURES, NOW, at, claim, join, newcomer, pairs};
@@ -295,6 +296,45 @@ pub(super) async fn much_text_comes_in_parts(store: &dyn Store) {
         parts.push(records.len());
     }
     assert_eq!(parts, [15, 16, 9]);
+}
+
+pub(super) async fn the_last_attempts_of_a_job_are_told(store: &dyn Store) {
+    project(store, 2).await;
+    let worker = join(store, "a", Role::Stage(0)).await;
+    for attempt in 1..=3 {
+        let failure = Failure {
+            number: None,
+            message: format!("attempt {attempt}"),
+            max_failures: 99,
+        };
+        // The other job waits with as many failures.
+        for number in [1, 2] {
+            assert_eq!(claim(store, worker).await.unwrap().number, number);
+            store.fail(worker, failure.clone(), at(NOW)).await.unwrap();
+        }
+    }
+    claim(store, worker).await.unwrap();
+    store.complete(worker, data("äß"), at(NOW)).await.unwrap();
+    let told = async |attempts, outputs| {
+        let telling = Telling { attempts, outputs };
+        store.record(1, telling).await.unwrap().unwrap()
+    };
+    let all = store.records(0, 1).await.unwrap().remove(0);
+    assert_eq!(told(4, true).await, all);
+    assert_eq!(told(99, true).await, all);
+    let last = told(2, false).await;
+    let failed: Vec<u32> = last.failed.iter().map(|failed| failed.attempt).collect();
+    assert_eq!((failed, last.attempts), (vec![3], 4));
+    let done = &last.completions[0];
+    assert_eq!((&done.output, done.output_bytes), (&None, Some(4)));
+    let everything = Telling {
+        attempts: 9,
+        outputs: true,
+    };
+    for number in [0, 3, u64::MAX] {
+        let none = store.record(number, everything).await.unwrap();
+        assert_eq!(none, None, "{number}");
+    }
 }
 
 pub(super) async fn a_token_alone_says_who_calls(store: &dyn Store) {
