@@ -258,7 +258,8 @@ pub trait Workers: Send + Sync {
 /// Who did how much.
 #[async_trait]
 pub trait Contributors: Send + Sync {
-    /// The leaderboard of those who finished `stage`: most jobs first, then most pairs.
+    /// The leaderboard of those who finished `stage`: most jobs first, then most pairs. Those of
+    /// whom nothing counts any more are left out.
     async fn leaderboard(&self, stage: u8, limit: u32) -> Result<Vec<BoardRow>, StoreError>;
 
     /// What a contributor did, with its last `days` days; `None` for one of whom nothing counts.

@@ -420,7 +420,7 @@ pub struct ContributorView {
 pub struct Standing {
     /// The stage.
     pub stage: u8,
-    /// From 1; those with as many jobs share one.
+    /// From 1; those with as many jobs and pairs share one.
     pub rank: u64,
     /// Jobs.
     pub jobs: u64,
@@ -495,6 +495,8 @@ pub struct Exclusion {
 /// A line of a leaderboard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BoardRow {
+    /// From 1; those with as many jobs and pairs share one.
+    pub rank: u64,
     /// The contributor: text from outside.
     pub nickname: String,
     /// Jobs.

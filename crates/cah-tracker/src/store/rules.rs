@@ -2,7 +2,7 @@
 
 use cah_protocol::OutcomeCounts;
 
-use super::{Accepted, HandInBy, JobRecord, State, StoreError};
+use super::{Accepted, BoardRow, HandInBy, JobRecord, State, StoreError};
 
 /// How a worker's last accepted call settled its job.
 pub(super) const COMPLETED: i64 = 1;
@@ -98,6 +98,20 @@ pub(super) fn not_parked(number: u64, there: Option<Place>) -> StoreError {
             StoreError::Conflict(format!("job {number} is not parked: it is {state}"))
         }
     }
+}
+
+/// Numbers the lines of a leaderboard, the first ones of which these are: those that are equal
+/// share a place, and as many places after it stay free.
+pub(super) fn ranked(mut rows: Vec<BoardRow>) -> Vec<BoardRow> {
+    let mut before: Option<(u64, u64, u64)> = None;
+    for (place, row) in (1..).zip(&mut rows) {
+        row.rank = match before {
+            Some((rank, jobs, pairs)) if (jobs, pairs) == (row.jobs, row.pairs) => rank,
+            _ => place,
+        };
+        before = Some((row.rank, row.jobs, row.pairs));
+    }
+    rows
 }
 
 /// Text after which no more jobs are told at once, in bytes.

@@ -95,7 +95,7 @@ async fn an_operator_steers_by_call() {
     let boards = get(&app, "/admin/contributors").await.json();
     assert_eq!(
         boards[1],
-        json!({"stage": "GPU", "contributors": [{"nickname": "ada", "jobs": 1, "pairs": 7}]})
+        json!({"stage": "GPU", "contributors": [{"rank": 1, "nickname": "ada", "jobs": 1, "pairs": 7}]})
     );
     let banned = post(&app, "/admin/ban-job", json!({"number": 2}))
         .await

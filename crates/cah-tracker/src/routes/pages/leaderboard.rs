@@ -33,7 +33,7 @@ pub(super) struct Board {
 
 /// A line of it.
 pub(super) struct Ranked {
-    pub(super) rank: usize,
+    pub(super) rank: String,
     pub(super) nickname: String,
     pub(super) page: String,
     pub(super) jobs: String,
@@ -42,8 +42,8 @@ pub(super) struct Ranked {
 
 impl Board {
     fn new(name: &str, id: &str, noun: &'static str, has_pairs: bool, rows: Vec<BoardRow>) -> Self {
-        let ranked = |(i, row): (usize, BoardRow)| Ranked {
-            rank: i + 1,
+        let ranked = |row: BoardRow| Ranked {
+            rank: grouped(row.rank),
             page: contributor_page(&row.nickname),
             nickname: row.nickname,
             jobs: grouped(row.jobs),
@@ -54,7 +54,7 @@ impl Board {
             id: id.to_owned(),
             noun,
             has_pairs,
-            rows: rows.into_iter().enumerate().map(ranked).collect(),
+            rows: rows.into_iter().map(ranked).collect(),
         }
     }
 }

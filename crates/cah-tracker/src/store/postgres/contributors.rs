@@ -8,7 +8,7 @@ use super::{
 };
 use crate::store::{
     BoardRow, ContributorView, Day, Standing, StoreError,
-    rules::{DAY, unsigned},
+    rules::{self, DAY, unsigned},
 };
 
 /// The id of a nickname, given out with the first job that counts for it.
@@ -51,11 +51,15 @@ pub(super) async fn view(
         .query(
             "SELECT stage, jobs, pairs,
                     (SELECT count(*) FROM boards other
-                     WHERE other.stage = b.stage AND other.jobs > b.jobs)
+                     WHERE other.stage = b.stage
+                       AND (other.jobs, other.pairs) > (b.jobs, b.pairs))
              FROM boards b WHERE contributor = $1 AND jobs > 0 ORDER BY stage",
             &[&id],
         )
         .await?;
+    if boards.is_empty() {
+        return Ok(None);
+    }
     let boards = boards.iter().map(|row| Standing {
         stage: stage(row.get(0)),
         jobs: unsigned(row.get(1)),
@@ -95,7 +99,7 @@ pub(super) async fn outcomes(db: &Connection) -> Result<OutcomeCounts, StoreErro
 pub(super) const LEADERBOARD: &str = "
     SELECT c.nickname, b.jobs, b.pairs FROM boards b
     JOIN contributors c ON c.id = b.contributor
-    WHERE b.stage = $1 ORDER BY b.jobs DESC, b.pairs DESC LIMIT $2";
+    WHERE b.stage = $1 AND b.jobs > 0 ORDER BY b.jobs DESC, b.pairs DESC LIMIT $2";
 
 pub(super) async fn leaderboard(
     db: &Connection,
@@ -106,9 +110,10 @@ pub(super) async fn leaderboard(
         .query(LEADERBOARD, &[&i64::from(stage), &i64::from(limit)])
         .await?;
     let rows = rows.iter().map(|row| BoardRow {
+        rank: 0,
         nickname: row.get(0),
         jobs: unsigned(row.get(1)),
         pairs: unsigned(row.get(2)),
     });
-    Ok(rows.collect())
+    Ok(rules::ranked(rows.collect()))
 }

@@ -7,7 +7,7 @@ use crate::{
     clock::Timestamp,
     store::{
         BoardRow, ContributorView, Day, Standing, StoreError,
-        rules::{DAY, signed, unsigned},
+        rules::{self, DAY, signed, unsigned},
     },
 };
 
@@ -116,11 +116,12 @@ pub(super) fn view(
     let Some(id) = id else {
         return Ok(None);
     };
-    let boards = db
+    let boards: Vec<Standing> = db
         .prepare_cached(
             "SELECT stage, jobs, pairs,
                     (SELECT count(*) FROM boards other
-                     WHERE other.stage = b.stage AND other.jobs > b.jobs)
+                     WHERE other.stage = b.stage
+                       AND (other.jobs, other.pairs) > (b.jobs, b.pairs))
              FROM boards b WHERE contributor = ?1 AND jobs > 0 ORDER BY stage",
         )?
         .query_map([id], |row| {
@@ -132,6 +133,9 @@ pub(super) fn view(
             })
         })?
         .collect::<Result<_, _>>()?;
+    if boards.is_empty() {
+        return Ok(None);
+    }
     let mut days: Vec<Day> = db
         .prepare_cached(
             "SELECT stage, day, jobs, pairs FROM days WHERE contributor = ?1 AND jobs > 0
@@ -155,17 +159,20 @@ pub(super) fn leaderboard(
     stage: u8,
     limit: u32,
 ) -> rusqlite::Result<Vec<BoardRow>> {
-    db.prepare_cached(
-        "SELECT c.nickname, b.jobs, b.pairs FROM boards b
-         JOIN contributors c ON c.id = b.contributor
-         WHERE b.stage = ?1 ORDER BY b.jobs DESC, b.pairs DESC LIMIT ?2",
-    )?
-    .query_map(params![stage, limit], |row| {
-        Ok(BoardRow {
-            nickname: row.get(0)?,
-            jobs: unsigned(row.get(1)?),
-            pairs: unsigned(row.get(2)?),
-        })
-    })?
-    .collect()
+    let rows = db
+        .prepare_cached(
+            "SELECT c.nickname, b.jobs, b.pairs FROM boards b
+             JOIN contributors c ON c.id = b.contributor
+             WHERE b.stage = ?1 AND b.jobs > 0 ORDER BY b.jobs DESC, b.pairs DESC LIMIT ?2",
+        )?
+        .query_map(params![stage, limit], |row| {
+            Ok(BoardRow {
+                rank: 0,
+                nickname: row.get(0)?,
+                jobs: unsigned(row.get(1)?),
+                pairs: unsigned(row.get(2)?),
+            })
+        })?
+        .collect::<Result<_, _>>()?;
+    Ok(rules::ranked(rows))
 }

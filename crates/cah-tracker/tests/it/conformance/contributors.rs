@@ -5,8 +5,9 @@ use cah_tracker::store::{BoardRow, Completion, Day, HandIn, HandInBy, Point, Sta
 
 use super::{NOW, at, claim, hand_over, hybrid, join, pairs};
 
-fn row(nickname: &str, jobs: u64, pairs: u64) -> BoardRow {
+fn row(rank: u64, nickname: &str, jobs: u64, pairs: u64) -> BoardRow {
     BoardRow {
+        rank,
         nickname: nickname.into(),
         jobs,
         pairs,
@@ -25,7 +26,10 @@ pub(super) async fn the_leaderboard_ranks_by_jobs_then_pairs(store: &dyn Store) 
         }
     }
     let board = store.leaderboard(1, 10).await.unwrap();
-    assert_eq!(board, [row("b", 2, 2), row("c", 1, 7), row("a", 1, 5)]);
+    assert_eq!(
+        board,
+        [row(1, "b", 2, 2), row(2, "c", 1, 7), row(3, "a", 1, 5)]
+    );
     assert_eq!(store.leaderboard(1, 2).await.unwrap().len(), 2);
     assert_eq!(store.leaderboard(0, 2).await.unwrap(), []);
 }
@@ -40,8 +44,42 @@ pub(super) async fn each_stage_has_its_own_board(store: &dyn Store) {
         .unwrap();
     claim(store, gpu).await.unwrap();
     store.complete(gpu, pairs(4), at(NOW)).await.unwrap();
-    assert_eq!(store.leaderboard(0, 9).await.unwrap(), [row("c", 1, 0)]);
-    assert_eq!(store.leaderboard(1, 9).await.unwrap(), [row("g", 1, 4)]);
+    assert_eq!(store.leaderboard(0, 9).await.unwrap(), [row(1, "c", 1, 0)]);
+    assert_eq!(store.leaderboard(1, 9).await.unwrap(), [row(1, "g", 1, 4)]);
+}
+
+/// Completes the next job of each of these workers, with so many pairs.
+async fn complete_all(store: &dyn Store, results: &[(&str, u64)]) {
+    for (name, found) in results {
+        let worker = hybrid(store, name).await;
+        claim(store, worker).await.unwrap();
+        store
+            .complete(worker, pairs(*found), at(NOW))
+            .await
+            .unwrap();
+    }
+}
+
+pub(super) async fn equals_share_a_place_everywhere(store: &dyn Store) {
+    complete_all(store, &[("a", 5), ("b", 7), ("c", 5), ("d", 1)]).await;
+    let board = store.leaderboard(1, 9).await.unwrap();
+    let ranks: Vec<u64> = board.iter().map(|row| row.rank).collect();
+    assert_eq!(ranks, [1, 2, 2, 4]);
+    for row in board {
+        let view = store.contributor(row.nickname.clone(), 9).await.unwrap();
+        assert_eq!(view.unwrap().boards[0].rank, row.rank, "{}", row.nickname);
+    }
+}
+
+pub(super) async fn of_whom_nothing_counts_is_on_no_board(store: &dyn Store) {
+    complete_all(store, &[("a", 0), ("b", 7)]).await;
+    for number in [1, 2] {
+        let name = ["a", "b"][number as usize - 1];
+        assert!(store.contributor(name.into(), 9).await.unwrap().is_some());
+        store.reset(number).await.unwrap();
+        assert_eq!(store.contributor(name.into(), 9).await.unwrap(), None);
+    }
+    assert_eq!(store.leaderboard(1, 9).await.unwrap(), []);
 }
 
 pub(super) async fn points_come_back_oldest_first(store: &dyn Store) {

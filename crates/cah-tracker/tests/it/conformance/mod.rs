@@ -198,6 +198,8 @@ macro_rules! all_cases {
             contributors: [
                 the_leaderboard_ranks_by_jobs_then_pairs,
                 each_stage_has_its_own_board,
+                equals_share_a_place_everywhere,
+                of_whom_nothing_counts_is_on_no_board,
                 points_come_back_oldest_first,
                 a_contributor_has_a_history,
                 candidates_end_in_outcomes,

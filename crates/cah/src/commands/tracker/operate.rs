@@ -196,7 +196,8 @@ fn boards_table(boards: Vec<Board>) -> String {
         lines.push(board.stage);
         lines.extend(board.contributors.into_iter().map(|contributor| {
             format!(
-                "{:>12} jobs {:>16} pairs  {}",
+                "{:>6}. {:>12} jobs {:>16} pairs  {}",
+                contributor.rank,
                 HumanCount(contributor.jobs).to_string(),
                 HumanCount(contributor.pairs).to_string(),
                 contributor.nickname
