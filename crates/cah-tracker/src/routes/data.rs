@@ -10,8 +10,8 @@ use super::{
     error::ApiError,
     extract::Params,
     pages::{
-        ContributorPath, JobPath, MAX_LINES, NamedWorker, Page, WorkerPath, find_contributor,
-        find_job, find_worker, role_name, search,
+        ContributorPath, JobPath, MAX_LINES, NamedWorker, WorkerPath, find_contributor, find_job,
+        find_worker, role_name, search,
     },
 };
 use crate::{
@@ -98,15 +98,15 @@ impl WorkerData {
 
 /// A page of the connected workers, as `/workers` has it.
 async fn workers_data(State(app): State<App>, params: Params) -> Result<Json<Value>, ApiError> {
-    let (Page { number, .. }, list) = search(&app, &params).await?;
+    let found = search(&app, &params).await?;
     let stages = app.service.counts().await?.stages;
     let named = |worker: WorkerView| {
         let kind = role_name(worker.role, &stages);
         WorkerData::new(worker, kind)
     };
-    let workers: Vec<WorkerData> = list.workers.into_iter().map(named).collect();
+    let workers: Vec<WorkerData> = found.workers.into_iter().map(named).collect();
     Ok(Json(
-        json!({"found": list.found, "page": number, "workers": workers}),
+        json!({"found": found.found, "page": found.page, "workers": workers}),
     ))
 }
 

@@ -29,7 +29,7 @@ pub use model::{
     Accepted, Added, BoardRow, Caller, Claim, Claimed, Completion, CompletionRecord,
     ContributorView, Counts, Day, Excluded, Exclusion, FailedAttempt, Failure, Flag, HandIn,
     HandInBy, JobRecord, Kind, Moment, NewWorker, Order, ParkedJob, Point, Reaped, Role, Span,
-    StageCounts, Standing, State, Task, Telling, WorkerList, WorkerQuery, WorkerView,
+    StageCounts, Standing, State, Task, Telling, WorkerList, WorkerQuery, WorkerSort, WorkerView,
 };
 pub use postgres::PostgresStore;
 pub(crate) use rules::DAY;

@@ -386,11 +386,49 @@ pub struct WorkerView {
     pub last_seen: Timestamp,
 }
 
+/// By what a list of workers is sorted. Those that are equal come in the order in which they joined.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum WorkerSort {
+    /// The longest connected first.
+    #[default]
+    Joined,
+    /// By display name, whatever its case.
+    Name,
+    /// By nickname, whatever its case.
+    Contributor,
+    /// By the first stage that they take a job through, then by the last one.
+    Stage,
+    /// By the jobs that they completed since they joined.
+    Jobs,
+    /// By the pairs that they found since they joined.
+    Pairs,
+    /// By when they were heard from, as far as that is stored: a few seconds may be missing.
+    LastSeen,
+}
+
+impl WorkerSort {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Joined,
+        Self::Name,
+        Self::Contributor,
+        Self::Stage,
+        Self::Jobs,
+        Self::Pairs,
+        Self::LastSeen,
+    ];
+}
+
 /// Which of the connected workers are asked for.
 #[derive(Clone, Debug, Default)]
 pub struct WorkerQuery {
     /// Those with this in their display name or nickname, whatever its case; all where it is empty.
     pub text: String,
+    /// Those of this contributor only, whose nickname must be the same to the letter.
+    pub nickname: Option<String>,
+    /// By what they are sorted.
+    pub sort: WorkerSort,
+    /// The other way round.
+    pub descending: bool,
     /// Without the first ones.
     pub skip: u32,
     /// The most.
@@ -400,7 +438,7 @@ pub struct WorkerQuery {
 /// Some of the connected workers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerList {
-    /// The longest connected first.
+    /// In the order that was asked for.
     pub workers: Vec<WorkerView>,
     /// How many there are that were asked for, those that were skipped and left off included.
     pub found: u64,

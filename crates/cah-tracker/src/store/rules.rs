@@ -2,7 +2,7 @@
 
 use cah_protocol::OutcomeCounts;
 
-use super::{Accepted, BoardRow, HandInBy, JobRecord, State, StoreError};
+use super::{Accepted, BoardRow, HandInBy, JobRecord, State, StoreError, WorkerSort};
 
 /// How a worker's last accepted call settled its job.
 pub(super) const COMPLETED: i64 = 1;
@@ -194,6 +194,28 @@ pub(super) fn outcomes_of(text: Option<&str>) -> OutcomeCounts {
     // Nothing else is ever stored; an outcome that was renamed since counts nowhere.
     text.and_then(|text| serde_json::from_str(text).ok())
         .unwrap_or_default()
+}
+
+/// In which order workers are listed, in SQL: columns of `workers w`, never a text from outside.
+/// `folded` makes a text one that is sorted whatever its case. The columns are those that are stored;
+/// what memory knows of the last seconds beyond them moves nobody.
+pub(super) fn worker_order(
+    sort: WorkerSort,
+    descending: bool,
+    folded: fn(&str) -> String,
+) -> String {
+    let direction = if descending { " DESC" } else { "" };
+    let columns = match sort {
+        WorkerSort::Joined => return format!("w.id{direction}"),
+        WorkerSort::Name => vec![folded("w.display_name")],
+        WorkerSort::Contributor => vec![folded("w.nickname")],
+        WorkerSort::Stage => vec!["w.first_stage".into(), "w.last_stage".into()],
+        WorkerSort::Jobs => vec!["w.jobs_completed".into()],
+        WorkerSort::Pairs => vec!["w.pairs".into()],
+        WorkerSort::LastSeen => vec!["w.last_seen".into()],
+    };
+    let sorted = columns.into_iter().map(|column| column + direction + ", ");
+    sorted.collect::<String>() + "w.id"
 }
 
 /// A text that is looked for as a part of others, for LIKE with `\\` as its escape.

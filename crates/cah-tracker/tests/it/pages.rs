@@ -174,6 +174,13 @@ async fn a_contributor_has_a_page() {
         "{shown}"
     );
     assert!(shown.contains(&worker.display_name));
+    // Others whose names have the same in them are no part of it.
+    for _ in 0..101 {
+        app.join(&format!("{SCRIPT}!"), "HYBRID").await;
+    }
+    let late = app.join(SCRIPT, "HYBRID").await;
+    let shown = page(&app, &format!("/contributor/{name}")).await;
+    assert!(shown.contains(&late.display_name) && !shown.contains("more</a>"));
     let data = app.get(&format!("/contributor/{name}/data")).await.json();
     assert_eq!(data["nickname"], SCRIPT);
     assert_eq!(
@@ -199,14 +206,60 @@ async fn workers_are_found_on_their_page() {
     assert!(found.contains("115 connected") && found.contains("/workers?q=XYZZY&#38;page=1"));
     let hostile = page(&app, "/workers?q=%3Cscript%3Ealert(1)%3C/script%3E").await;
     assert!(hostile.contains("115 connected") && !hostile.contains(SCRIPT));
-    let beyond = page(&app, "/workers?page=99999999999").await;
-    assert!(beyond.contains("230 connected"));
+    // Who asks for more pages than there are gets the last one.
+    for beyond in ["4", "99999999999", "18446744073709551615"] {
+        let beyond = page(&app, &format!("/workers?page={beyond}")).await;
+        assert_eq!(beyond, last);
+    }
+    let data = app.get("/workers/data?page=999").await.json();
+    assert_eq!(data["page"], 3);
+    assert_eq!(data["workers"].as_array().unwrap().len(), 30);
     let data = app.get("/workers/data?q=xyzzy").await.json();
     assert_eq!(data["found"], 115);
     assert_eq!(data["workers"].as_array().unwrap().len(), 100);
-    for wrong in ["page=x", "page=-1", &format!("q={}", "x".repeat(129))] {
-        assert_eq!(app.get(&format!("/workers?{wrong}")).await.status, 400);
+    for wrong in [
+        "page=x",
+        "page=-1",
+        "sort=token_hash",
+        "sort=w.id--",
+        "order=down",
+        &format!("q={}", "x".repeat(129)),
+    ] {
+        for path in ["/workers", "/workers/data"] {
+            let refused = app.get(&format!("{path}?{wrong}")).await;
+            assert_eq!(refused.status, 400, "{wrong}");
+        }
     }
+}
+
+#[tokio::test]
+async fn workers_are_sorted_over_all_pages() {
+    let app = TestApp::start(150).await;
+    for i in 0..150 {
+        let worker = app.join(&format!("n{i:03}"), "HYBRID").await;
+        app.new_job(&worker).await;
+        app.done(&worker, i).await;
+    }
+    let sorted = page(&app, "/workers?q=n&sort=pairs&order=desc").await;
+    assert!(sorted.contains("number\" aria-sort=\"descending\"><a href=\"/workers?q=n&#38;sort=pairs&#38;order=asc\">Pairs"), "{sorted}");
+    assert_eq!(sorted.matches("aria-sort").count(), 1);
+    assert!(sorted.contains("<a href=\"/workers?q=n&#38;sort=jobs&#38;order=desc\">Done"));
+    assert!(sorted.contains("/workers?q=n&#38;sort=name&#38;order=asc"));
+    assert!(sorted.contains("/workers?q=n&#38;sort=pairs&#38;order=desc&#38;page=2"));
+    assert!(sorted.contains("name=\"sort\" value=\"pairs\""));
+    let pairs = async |query: &str| {
+        let data = app.get(&format!("/workers/data?{query}")).await.json();
+        let workers = data["workers"].as_array().unwrap().iter();
+        workers
+            .map(|worker| worker["pairs"].as_u64().unwrap())
+            .collect::<Vec<_>>()
+    };
+    let first: Vec<u64> = (50..150).rev().collect();
+    assert_eq!(pairs("sort=pairs&order=desc").await, first);
+    let last: Vec<u64> = (0..50).rev().collect();
+    assert_eq!(pairs("sort=pairs&order=desc&page=2").await, last);
+    let first: Vec<u64> = (0..100).collect();
+    assert_eq!(pairs("sort=contributor").await, first);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use axum::{
 
 use super::{
     super::{App, error::ApiError},
-    Frame, Noun, WorkerRow, page,
+    Frame, Noun, WorkersTable, encoded, page, some,
 };
 use crate::{
     chart::Chart,
@@ -56,7 +56,11 @@ struct ContributorPage {
     places: Vec<Place>,
     chart: Option<Chart>,
     days: Vec<DayRow>,
-    workers: Vec<WorkerRow>,
+    workers: WorkersTable,
+    /// Those that are not shown; empty where there are none.
+    more_workers: String,
+    /// Where they are found.
+    search: String,
 }
 
 /// A place on the leaderboard of a stage.
@@ -77,16 +81,16 @@ struct DayRow {
 async fn contributor(State(app): State<App>, path: ContributorPath) -> Result<Response, ApiError> {
     let (nickname, view) = find_contributor(&app, path).await?;
     let counts = app.service.counts().await?;
-    let query = WorkerQuery {
-        text: nickname.clone(),
-        skip: 0,
+    let own = WorkerQuery {
+        nickname: Some(nickname.clone()),
         limit: WORKERS,
+        ..WorkerQuery::default()
     };
-    let connected = app.service.store().workers(query).await?.workers;
+    let connected = app.service.store().workers(own).await?;
+    let more = connected
+        .found
+        .saturating_sub(connected.workers.len() as u64);
     let now = app.service.now();
-    let own = connected
-        .into_iter()
-        .filter(|worker| worker.nickname == nickname);
     let stage = |stage| {
         stage_name(&counts.stages, stage)
             .unwrap_or_default()
@@ -111,9 +115,9 @@ async fn contributor(State(app): State<App>, path: ContributorPath) -> Result<Re
         places: places.collect(),
         chart: Chart::per_day(&view.days, now),
         days: days.collect(),
-        workers: own
-            .map(|worker| WorkerRow::new(worker, &counts.stages, now))
-            .collect(),
+        more_workers: some(more),
+        search: format!("/workers?q={}", encoded(&nickname)),
+        workers: WorkersTable::short(connected.workers, &counts, now),
         nickname,
     })
 }

@@ -7,6 +7,7 @@ mod leaderboard;
 mod overview;
 mod worker;
 mod workers;
+mod workers_table;
 
 use askama::Template;
 use axum::{
@@ -19,7 +20,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use super::{App, assets, error::ApiError};
 use crate::{
     clock::Timestamp,
-    store::{Counts, Kind, StageCounts, WorkerView},
+    store::{Counts, Kind},
     text::{duration, grouped},
 };
 
@@ -28,7 +29,8 @@ pub(super) use job::{JobPath, find_job};
 pub(super) use leaderboard::MAX_LINES;
 pub(super) use overview::render as render_overview;
 pub(super) use worker::{NamedWorker, WorkerPath, find_worker, role_name};
-pub(super) use workers::{Page, search};
+pub(super) use workers::search;
+use workers_table::WorkersTable;
 
 pub(super) fn routes() -> Router<App> {
     Router::new()
@@ -86,47 +88,6 @@ impl Noun {
                 capital: "Shards",
                 by_day: "Shards a day",
             },
-        }
-    }
-}
-
-/// A line of a table of workers.
-pub(super) struct WorkerRow {
-    name: String,
-    kind: String,
-    page: String,
-    nickname: String,
-    contributor: String,
-    job: String,
-    /// Empty where it has no job.
-    job_page: String,
-    progress: String,
-    jobs: String,
-    speed: String,
-    seen: String,
-}
-
-impl WorkerRow {
-    pub(super) fn new(worker: WorkerView, stages: &[StageCounts], now: Timestamp) -> Self {
-        let kind = role_name(worker.role, stages);
-        Self {
-            page: format!(
-                "/worker/{}/{}",
-                encoded(&kind.to_lowercase()),
-                worker.display_name
-            ),
-            kind,
-            contributor: contributor_page(&worker.nickname),
-            job: worker.number.map_or(String::new(), grouped),
-            job_page: worker
-                .number
-                .map_or(String::new(), |number| format!("/job/{number}")),
-            jobs: grouped(worker.jobs_completed),
-            speed: worker::speed(&worker, now),
-            seen: ago(worker.last_seen, now),
-            name: worker.display_name,
-            nickname: worker.nickname,
-            progress: worker.progress,
         }
     }
 }

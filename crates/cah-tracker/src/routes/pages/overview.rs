@@ -6,7 +6,7 @@ use cah_protocol::{OutcomeCounts, Phase};
 
 use super::{
     super::{App, error::ApiError},
-    Frame, Noun, WorkerRow, html,
+    Frame, Noun, WorkersTable, html,
     job::public_about,
     leaderboard::{Board, boards},
     some,
@@ -50,7 +50,7 @@ struct Index {
     eta: String,
     figures: Vec<Figure>,
     charts: Vec<NamedChart>,
-    workers: Vec<WorkerRow>,
+    workers: WorkersTable,
     more_workers: String,
     stages: Vec<StageRow>,
     outcomes: Vec<OutcomeRow>,
@@ -156,10 +156,7 @@ pub(in crate::routes) async fn render(app: &App) -> Result<String, ApiError> {
         completion: Completion::of(&counts),
         figures: figures(&counts, &noun, &points),
         charts: charts(&counts, &points),
-        workers: workers
-            .into_iter()
-            .map(|worker| WorkerRow::new(worker, &counts.stages, now))
-            .collect(),
+        workers: WorkersTable::short(workers, &counts, now),
         more_workers: some(more),
         stages: counts.stages.iter().map(StageRow::from).collect(),
         outcomes: outcome_rows(&outcomes),

@@ -12,8 +12,9 @@ use super::{
     connector::Connector,
     contributors::LEADERBOARD,
     parking, schema,
-    workers::BY_TOKEN,
+    workers::{BY_TOKEN, List},
 };
+use crate::store::WorkerQuery;
 
 const MUCH: &str = "
     INSERT INTO jobs (number, state, priority, setbacks)
@@ -51,7 +52,14 @@ async fn what_is_asked_all_the_time_is_answered_by_an_index() {
     let db = connector.connect().await.unwrap();
     schema::open(&db).await.unwrap();
     db.run(MUCH).await.unwrap();
+    let of_contributor = WorkerQuery {
+        nickname: Some("ada".into()),
+        ..WorkerQuery::default()
+    };
+    let List { count, some } = List::of(&of_contributor);
     for (sql, index, lookups) in [
+        (count.as_str(), "workers_by_nickname on workers", 1),
+        (some.as_str(), "workers_by_nickname on workers", 1),
         (CLAIM_OLDEST, "jobs_open on jobs", 1),
         (CLAIM_RANDOM, "jobs_open on jobs", 3),
         (BY_TOKEN, "workers_token_hash_key on workers", 1),

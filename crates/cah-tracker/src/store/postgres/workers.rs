@@ -1,6 +1,10 @@
 //! The rows of the connected workers.
 
-use std::{collections::HashSet, net::IpAddr};
+use std::{
+    collections::{HashMap, HashSet},
+    net::IpAddr,
+    sync::LazyLock,
+};
 
 use tokio_postgres::Row;
 
@@ -15,7 +19,7 @@ use crate::{
     machine::machine_of,
     store::{
         Caller, Excluded, Moment, NewWorker, Reaped, Role, State, StoreError, WorkerList,
-        WorkerQuery, WorkerView,
+        WorkerQuery, WorkerSort, WorkerView,
         presence::{Beat, Known, Presence},
         rules::{self, unsigned},
     },
@@ -365,30 +369,75 @@ pub(super) async fn store_beats(db: &Connection, beats: &[Beat]) -> Result<Store
     })
 }
 
+macro_rules! view_where {
+    ($condition:literal) => {
+        concat!(
+            "SELECT w.id, w.display_name, w.role, w.nickname, l.number, w.progress,
+                    w.jobs_completed, w.first_seen, w.last_seen, w.pairs, l.since
+             FROM workers w LEFT JOIN leases l ON l.worker = w.id WHERE ",
+            $condition
+        )
+    };
+}
+
+const VIEW_WHERE: &str = view_where!("");
+
+/// Those with a text in one of their names; `$1` is NULL where all are asked for.
+const NAMED: &str = "
+    ($1::text IS NULL OR lower(w.display_name) LIKE $1 OR lower(w.nickname) LIKE $1)";
+
+/// What lists workers: whether those of one contributor only, sorted by what, the other way round.
+static LISTS: LazyLock<HashMap<(bool, WorkerSort, bool), List>> = LazyLock::new(|| {
+    let mut lists = HashMap::new();
+    for of_contributor in [false, true] {
+        for sort in WorkerSort::ALL {
+            for descending in [false, true] {
+                let list = List::new(of_contributor, sort, descending);
+                lists.insert((of_contributor, sort, descending), list);
+            }
+        }
+    }
+    lists
+});
+
+/// The statements that count the workers that are asked for, and that read some of them.
+pub(super) struct List {
+    pub(super) count: String,
+    pub(super) some: String,
+}
+
+impl List {
+    fn new(of_contributor: bool, sort: WorkerSort, descending: bool) -> Self {
+        // An index finds those of a contributor.
+        let of = match of_contributor {
+            true => "w.nickname = $2",
+            false => "$2::text IS NULL",
+        };
+        let folded = |column: &str| format!("lower({column}) COLLATE \"C\"");
+        let order = rules::worker_order(sort, descending, folded);
+        Self {
+            count: format!("SELECT count(*) FROM workers w WHERE {of} AND {NAMED}"),
+            some: format!("{VIEW_WHERE} {of} AND {NAMED} ORDER BY {order} LIMIT $3 OFFSET $4"),
+        }
+    }
+
+    pub(super) fn of(query: &WorkerQuery) -> &'static Self {
+        // All of them are there.
+        &LISTS[&(query.nickname.is_some(), query.sort, query.descending)]
+    }
+}
+
 pub(super) async fn list(
     db: &Connection,
     presence: &Presence,
     query: &WorkerQuery,
 ) -> Result<WorkerList, StoreError> {
     let text = (!query.text.is_empty()).then(|| rules::like(&storable(&query.text)));
-    let found: i64 = db
-        .query_one(
-            "SELECT count(*) FROM workers w
-             WHERE $1::text IS NULL OR lower(w.display_name) LIKE $1 OR lower(w.nickname) LIKE $1",
-            &[&text],
-        )
-        .await?
-        .get(0);
-    let rows = db
-        .query(
-            "SELECT w.id, w.display_name, w.role, w.nickname, l.number, w.progress,
-                    w.jobs_completed, w.first_seen, w.last_seen, w.pairs, l.since
-             FROM workers w LEFT JOIN leases l ON l.worker = w.id
-             WHERE $1::text IS NULL OR lower(w.display_name) LIKE $1 OR lower(w.nickname) LIKE $1
-             ORDER BY w.id LIMIT $2 OFFSET $3",
-            &[&text, &i64::from(query.limit), &i64::from(query.skip)],
-        )
-        .await?;
+    let nickname = query.nickname.as_deref().map(storable);
+    let List { count, some } = List::of(query);
+    let found: i64 = db.query_one(count, &[&text, &nickname]).await?.get(0);
+    let (limit, skip) = (i64::from(query.limit), i64::from(query.skip));
+    let rows = db.query(some, &[&text, &nickname, &limit, &skip]).await?;
     Ok(WorkerList {
         workers: rows.iter().map(|row| view(row, presence)).collect(),
         found: unsigned(found),
@@ -416,10 +465,7 @@ pub(super) async fn find(
 ) -> Result<Option<WorkerView>, StoreError> {
     let row = db
         .query_opt(
-            "SELECT w.id, w.display_name, w.role, w.nickname, l.number, w.progress,
-                    w.jobs_completed, w.first_seen, w.last_seen, w.pairs, l.since
-             FROM workers w LEFT JOIN leases l ON l.worker = w.id
-             WHERE w.display_name = $1 AND w.role = $2",
+            view_where!("w.display_name = $1 AND w.role = $2"),
             &[&storable(display_name), &role.as_text()],
         )
         .await?;

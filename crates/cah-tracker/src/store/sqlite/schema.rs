@@ -84,12 +84,17 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags)?;
     db.execute_batch("PRAGMA query_only = ON; PRAGMA busy_timeout = 5000;")?;
+    add_functions(&db)?;
+    Ok(db)
+}
+
+/// Adds what queries use beyond SQLite's own functions.
+fn add_functions(db: &Connection) -> rusqlite::Result<()> {
     // SQLite's own knows the letters of English only.
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     db.create_scalar_function("lower_case", 1, flags, |context| {
         Ok(context.get_raw(0).as_str()?.to_lowercase())
-    })?;
-    Ok(db)
+    })
 }
 
 /// Takes `PATH.lock`. It is a file of its own: closing any handle on the database itself would
@@ -182,10 +187,10 @@ fn plain(error: &rusqlite::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{admin, leases},
+        super::{admin, leases, workers},
         *,
     };
-    use crate::store::{State, rules};
+    use crate::store::{State, WorkerQuery, rules};
 
     #[test]
     fn released_migrations_are_never_changed() {
@@ -283,20 +288,36 @@ mod tests {
         );
     }
 
+    /// How a query is answered on an empty store.
+    fn plan(sql: &str) -> Vec<String> {
+        let mut db = Connection::open_in_memory().unwrap();
+        apply(&mut db, 0).unwrap();
+        add_functions(&db).unwrap();
+        let mut explain = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let places = vec![0; explain.parameter_count()];
+        explain
+            .query_map(rusqlite::params_from_iter(places), |row| row.get(3))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap()
+    }
+
+    #[test]
+    fn the_workers_of_a_contributor_are_found_by_an_index() {
+        let of = WorkerQuery {
+            nickname: Some("ada".into()),
+            ..WorkerQuery::default()
+        };
+        for sql in workers::list_sql(&of) {
+            let plan = plan(&sql).join("\n");
+            let index = "workers_by_nickname (nickname=?)";
+            assert!(plan.contains(index) && !plan.contains("SCAN"), "{plan}");
+        }
+    }
+
     /// The plans of the queries that run with every claim, whatever the number of jobs.
     #[test]
     fn claims_are_answered_by_the_index_of_open_jobs() {
-        let mut db = Connection::open_in_memory().unwrap();
-        apply(&mut db, 0).unwrap();
-        let plan = |sql: &str| -> Vec<String> {
-            let mut explain = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-            let places = vec![0; explain.parameter_count()];
-            explain
-                .query_map(rusqlite::params_from_iter(places), |row| row.get(3))
-                .unwrap()
-                .collect::<Result<_, _>>()
-                .unwrap()
-        };
         let index = "SEARCH jobs USING COVERING INDEX jobs_open";
         assert_eq!(plan(leases::FIRST_OPEN), [format!("{index} (stage=?)")]);
         assert_eq!(

@@ -147,20 +147,35 @@ const VIEW: &str = "SELECT w.id, w.display_name, w.role, w.nickname, l.number, w
 const NAMED: &str = "(?1 IS NULL OR lower_case(w.display_name) LIKE ?1 ESCAPE '\\'
                       OR lower_case(w.nickname) LIKE ?1 ESCAPE '\\')";
 
+/// What counts the workers that are asked for, and what reads some of them.
+pub(super) fn list_sql(query: &WorkerQuery) -> [String; 2] {
+    // An index finds those of a contributor.
+    let of = match query.nickname {
+        Some(_) => "w.nickname = ?2",
+        None => "?2 IS NULL",
+    };
+    let folded = |column: &str| format!("lower_case({column})");
+    let order = rules::worker_order(query.sort, query.descending, folded);
+    [
+        format!("SELECT count(*) FROM workers w WHERE {of} AND {NAMED}"),
+        format!("{VIEW} WHERE {of} AND {NAMED} ORDER BY {order} LIMIT ?3 OFFSET ?4"),
+    ]
+}
+
 pub(super) fn list(
     db: &Connection,
     presence: &Presence,
     query: &WorkerQuery,
 ) -> rusqlite::Result<WorkerList> {
     let text = (!query.text.is_empty()).then(|| rules::like(&query.text));
+    let nickname = &query.nickname;
+    let [count, some] = list_sql(query);
     let found: i64 = db
-        .prepare_cached(&format!("SELECT count(*) FROM workers w WHERE {NAMED}"))?
-        .query_row([&text], |row| row.get(0))?;
+        .prepare_cached(&count)?
+        .query_row(params![text, nickname], |row| row.get(0))?;
     let workers = db
-        .prepare_cached(&format!(
-            "{VIEW} WHERE {NAMED} ORDER BY w.id LIMIT ?2 OFFSET ?3"
-        ))?
-        .query_map(params![text, query.limit, query.skip], |row| {
+        .prepare_cached(&some)?
+        .query_map(params![text, nickname, query.limit, query.skip], |row| {
             view(row, presence)
         })?
         .collect::<Result<_, _>>()?;

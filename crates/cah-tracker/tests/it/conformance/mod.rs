@@ -190,6 +190,8 @@ macro_rules! all_cases {
                 workers_are_listed_as_they_were_heard_last,
                 grace_moves_every_deadline,
                 workers_are_searched_and_paged,
+                workers_are_sorted,
+                the_workers_of_a_contributor_are_found,
                 who_is_kept_out_is_gone,
                 whoever_joins_meanwhile_is_kept_out_too,
                 a_machine_has_so_many_workers,

@@ -1,7 +1,9 @@
 //! The connected workers and their deadlines.
 
 use cah_protocol::WorkerType;
-use cah_tracker::store::{Excluded, Exclusion, NewWorker, Reaped, Store, StoreError, WorkerQuery};
+use cah_tracker::store::{
+    Excluded, Exclusion, NewWorker, Reaped, Store, StoreError, WorkerQuery, WorkerSort,
+};
 use futures::future::join_all;
 
 use crate::app::LOCAL;
@@ -174,6 +176,7 @@ pub(super) async fn workers_are_searched_and_paged(store: &dyn Store) {
             text: text.into(),
             skip,
             limit,
+            ..WorkerQuery::default()
         };
         let list = store.workers(query).await.unwrap();
         let names = list.workers.into_iter().map(|worker| worker.display_name);
@@ -188,6 +191,85 @@ pub(super) async fn workers_are_searched_and_paged(store: &dyn Store) {
     assert_eq!(search("%", 0, 9).await, ("b%3".into(), 1));
     assert_eq!(search("\\", 0, 9).await, (String::new(), 0));
     assert_eq!(search("' OR 1=1 --", 0, 9).await, (String::new(), 0));
+}
+
+pub(super) async fn workers_are_sorted(store: &dyn Store) {
+    for (name, nickname, role, found) in [
+        ("b", "Zoe", WorkerType::Hybrid, 5),
+        ("C", "ada", WorkerType::Gpu, 0),
+        ("a", "Bob", WorkerType::Cpu, 9),
+    ] {
+        let worker = NewWorker {
+            nickname: nickname.into(),
+            ..newcomer(caller(name, role), name)
+        };
+        store.register(worker, at(NOW)).await.unwrap();
+        if found > 0 {
+            let worker = caller(name, role);
+            claim(store, worker).await.unwrap();
+            store.complete(worker, pairs(found), at(NOW)).await.unwrap();
+        }
+        store
+            .beat(caller(name, role), None, at(NOW + 9 - found as i64))
+            .await
+            .unwrap();
+    }
+    store.flush(NOW).await.unwrap();
+    for (sort, ascending, descending) in [
+        (WorkerSort::Joined, "bCa", "aCb"),
+        (WorkerSort::Name, "abC", "Cba"),
+        (WorkerSort::Contributor, "Cab", "baC"),
+        (WorkerSort::Stage, "abC", "Cba"),
+        // Equals come in the order in which they joined.
+        (WorkerSort::Jobs, "Cba", "baC"),
+        (WorkerSort::Pairs, "Cba", "abC"),
+        (WorkerSort::LastSeen, "abC", "Cba"),
+    ] {
+        for (descending, expected) in [(false, ascending), (true, descending)] {
+            let listed = async |skip, limit| {
+                let query = WorkerQuery {
+                    sort,
+                    descending,
+                    skip,
+                    limit,
+                    ..WorkerQuery::default()
+                };
+                let workers = store.workers(query).await.unwrap().workers;
+                let names = workers.into_iter().map(|worker| worker.display_name);
+                names.collect::<String>()
+            };
+            assert_eq!(listed(0, 9).await, expected, "{sort:?} {descending}");
+            assert_eq!(listed(1, 1).await, expected[1..2], "{sort:?} {descending}");
+        }
+    }
+}
+
+pub(super) async fn the_workers_of_a_contributor_are_found(store: &dyn Store) {
+    for (name, nickname) in [("1", "ada"), ("2", "adamant"), ("3", "Ada"), ("4", "ada")] {
+        let worker = NewWorker {
+            nickname: nickname.into(),
+            ..newcomer(caller(name, WorkerType::Hybrid), name)
+        };
+        store.register(worker, at(NOW)).await.unwrap();
+    }
+    for (nickname, text, names, found) in [
+        ("ada", "", &["1", "4"][..], 2),
+        ("Ada", "", &["3"], 1),
+        ("ada", "4", &["4"], 1),
+        ("a%", "", &[], 0),
+        ("a\0b", "", &[], 0),
+    ] {
+        let query = WorkerQuery {
+            nickname: Some(nickname.into()),
+            text: text.into(),
+            limit: 9,
+            ..WorkerQuery::default()
+        };
+        let list = store.workers(query).await.unwrap();
+        let listed = list.workers.iter().map(|worker| &worker.display_name);
+        assert!(listed.eq(names), "{nickname} {text}");
+        assert_eq!(list.found, found);
+    }
 }
 
 pub(super) async fn who_is_kept_out_is_gone(store: &dyn Store) {
