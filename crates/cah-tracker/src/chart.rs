@@ -1,11 +1,11 @@
-//! Charts of a rate over time, drawn as SVG paths on the server.
+//! Charts over time, drawn as SVG on the server: a rate as a line, what was done each day as bars.
 
 use std::collections::BTreeMap;
 
 use crate::{
     clock::Timestamp,
     store::{Day, Point},
-    text::{compact, duration},
+    text::{compact, date, duration, grouped},
 };
 
 /// The drawing's own units; the page stretches it to the room that there is.
@@ -14,10 +14,11 @@ const HEIGHT: f64 = 200.0;
 
 /// A chart, ready for the page.
 pub(crate) struct Chart {
-    /// The upper edge, as the `d` of a path.
+    /// The upper edge, as the `d` of a path; empty where there are bars.
     pub(crate) line: String,
     /// What is below it.
     pub(crate) area: String,
+    pub(crate) bars: Vec<Bar>,
     /// The scale's end and middle.
     pub(crate) top: String,
     pub(crate) middle: String,
@@ -27,8 +28,28 @@ pub(crate) struct Chart {
     pub(crate) now: String,
 }
 
+/// What was done on a day on which anything was.
+pub(crate) struct Bar {
+    /// Where the rectangle is.
+    pub(crate) x: String,
+    pub(crate) y: String,
+    pub(crate) width: String,
+    pub(crate) height: String,
+    /// The day and how much, in words.
+    pub(crate) day: String,
+    pub(crate) value: String,
+}
+
 /// Seconds of a day.
 const DAY: Timestamp = 86_400;
+
+/// Days of a chart: as many at least that a bar is no block, at most as a phone can show side by
+/// side.
+const FEWEST: Timestamp = 14;
+const MOST: Timestamp = 90;
+
+/// The part of its day that a bar fills.
+const FILLED: f64 = 0.8;
 
 /// A rate that held for a while.
 struct Step {
@@ -44,44 +65,85 @@ impl Chart {
         Self::of(&steps(points, counter))
     }
 
-    /// Draws how many jobs of all stages were finished each day, from the first of the days to
-    /// today; nothing where there are none.
+    /// Draws how many jobs of all stages were finished each day, over some weeks up to
+    /// today; nothing where none were ever.
     pub(crate) fn per_day(days: &[Day], now: Timestamp) -> Option<Self> {
+        let today = now - now.rem_euclid(DAY);
+        // A clock may have been ahead when the last one was finished.
+        let last = days.last()?.begin.max(today);
         let first = days.first()?.begin;
-        let last = days.last()?.begin.max(now - now.rem_euclid(DAY));
+        let first = first.clamp(last - (MOST - 1) * DAY, last - (FEWEST - 1) * DAY);
         let mut jobs: BTreeMap<Timestamp, u64> = BTreeMap::new();
-        for day in days {
+        for day in days.iter().filter(|day| day.begin >= first) {
             *jobs.entry(day.begin).or_default() += day.jobs;
         }
-        let begins = (first..=last).step_by(DAY as usize);
-        let steps = begins.map(|begin| Step {
-            from: begin,
-            to: begin + DAY,
-            rate: jobs.get(&begin).copied().unwrap_or_default() as f64,
-        });
-        Self::of(&steps.collect::<Vec<_>>())
+        let scale = Scale::new(first, last + DAY, jobs.values().map(|jobs| *jobs as f64));
+        let whole = scale.x(first + DAY);
+        let bar = |(begin, jobs): (&Timestamp, &u64)| Bar {
+            x: coordinate(scale.x(*begin) + whole * (1.0 - FILLED) / 2.0),
+            y: coordinate(scale.y(*jobs as f64)),
+            width: coordinate(whole * FILLED),
+            height: coordinate(HEIGHT - scale.y(*jobs as f64)),
+            day: date(*begin),
+            value: grouped(*jobs),
+        };
+        let bars = jobs.iter().map(bar).collect();
+        let now = jobs.get(&last).copied().unwrap_or_default();
+        Some(scale.chart(String::new(), String::new(), bars, now as f64))
     }
 
     fn of(steps: &[Step]) -> Option<Self> {
         let (first, last) = (steps.first()?, steps.last()?);
-        let top = round_up(steps.iter().map(|step| step.rate).fold(0.0, f64::max));
-        let span = (last.to - first.from) as f64;
-        let x = |at: Timestamp| WIDTH * (at - first.from) as f64 / span;
-        let y = |rate: f64| HEIGHT * (1.0 - rate / top);
-
-        let mut line = format!("M0 {:.1}", y(first.rate));
+        let scale = Scale::new(first.from, last.to, steps.iter().map(|step| step.rate));
+        let mut line = format!("M0 {:.1}", scale.y(first.rate));
         for step in steps {
-            line.push_str(&format!("V{:.1}H{:.1}", y(step.rate), x(step.to)));
+            line.push_str(&format!(
+                "V{:.1}H{:.1}",
+                scale.y(step.rate),
+                scale.x(step.to)
+            ));
         }
-        Some(Self {
-            area: format!("{line}V{HEIGHT}H0Z"),
-            line,
-            top: compact(top),
-            middle: compact(top / 2.0),
-            since: duration(last.to - first.from),
-            now: compact(last.rate),
-        })
+        let area = format!("{line}V{HEIGHT}H0Z");
+        Some(scale.chart(line, area, Vec::new(), last.rate))
     }
+}
+
+/// Where a time and a value are in the drawing.
+struct Scale {
+    from: Timestamp,
+    to: Timestamp,
+    top: f64,
+}
+
+impl Scale {
+    fn new(from: Timestamp, to: Timestamp, values: impl Iterator<Item = f64>) -> Self {
+        let top = round_up(values.fold(0.0, f64::max));
+        Self { from, to, top }
+    }
+
+    fn x(&self, at: Timestamp) -> f64 {
+        WIDTH * (at - self.from) as f64 / (self.to - self.from) as f64
+    }
+
+    fn y(&self, value: f64) -> f64 {
+        HEIGHT * (1.0 - value / self.top)
+    }
+
+    fn chart(&self, line: String, area: String, bars: Vec<Bar>, now: f64) -> Chart {
+        Chart {
+            line,
+            area,
+            bars,
+            top: compact(self.top),
+            middle: compact(self.top / 2.0),
+            since: duration(self.to - self.from),
+            now: compact(now),
+        }
+    }
+}
+
+fn coordinate(value: f64) -> String {
+    format!("{value:.1}")
 }
 
 fn steps(points: &[Point], counter: fn(&Point) -> u64) -> Vec<Step> {
@@ -144,21 +206,59 @@ mod tests {
         assert_eq!(chart.now, "500");
     }
 
-    #[test]
-    fn days_without_jobs_are_steps_too() {
-        let day = |begin, jobs| Day {
+    fn day(begin: Timestamp, jobs: u64) -> Day {
+        Day {
             begin: begin * DAY,
             stage: 0,
             jobs,
             pairs: 0,
-        };
+        }
+    }
+
+    /// A chart's bars: day, value, x, y, width, height.
+    fn bars(chart: &Chart) -> Vec<[&str; 6]> {
+        let bars = chart.bars.iter();
+        bars.map(|bar| {
+            [
+                &bar.day,
+                &bar.value,
+                &bar.x,
+                &bar.y,
+                &bar.width,
+                &bar.height,
+            ]
+        })
+        .map(|bar| bar.map(String::as_str))
+        .collect()
+    }
+
+    #[test]
+    fn each_day_with_jobs_is_a_bar() {
         assert!(Chart::per_day(&[], 0).is_none());
         let chart = Chart::per_day(&[day(10, 1), day(10, 1), day(13, 1)], 13 * DAY + 5).unwrap();
         assert_eq!(
-            chart.line,
-            "M0 0.0V0.0H250.0V200.0H500.0V200.0H750.0V100.0H1000.0"
+            bars(&chart),
+            [
+                ["1970-01-11", "2", "721.4", "0.0", "57.1", "200.0"],
+                ["1970-01-14", "1", "935.7", "100.0", "57.1", "100.0"],
+            ]
         );
-        assert_eq!((chart.now.as_str(), chart.since.as_str()), ("1", "4 d"));
+        assert_eq!((chart.now.as_str(), chart.since.as_str()), ("1", "14 d"));
+    }
+
+    #[test]
+    fn only_the_last_days_are_bars() {
+        let days = [day(-9_000_000_000, 1), day(10, 7), day(500, 3)];
+        let chart = Chart::per_day(&days, 501 * DAY).unwrap();
+        let shown: Vec<&str> = bars(&chart).into_iter().map(|bar| bar[1]).collect();
+        assert_eq!((shown, chart.since.as_str()), (vec!["3"], "90 d"));
+        assert_eq!(chart.now, "0");
+        // Of a clock that was ahead, and of one that is wrong.
+        let chart = Chart::per_day(&[day(10, 1), day(9_000_000_000, 1)], 10 * DAY).unwrap();
+        assert_eq!(bars(&chart)[0][0], "?");
+        // Nothing of late.
+        let chart = Chart::per_day(&[day(10, 1)], 500 * DAY).unwrap();
+        assert_eq!((chart.bars.len(), chart.top.as_str()), (0, "1"));
     }
 
     #[test]

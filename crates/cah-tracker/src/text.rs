@@ -62,6 +62,13 @@ pub(crate) fn duration(seconds: Timestamp) -> String {
     }
 }
 
+/// The day of a time, in UTC: `2026-01-31`.
+pub(crate) fn date(time: Timestamp) -> String {
+    let date = time::OffsetDateTime::from_unix_timestamp(time).map(|time| time.date());
+    // Years that no calendar has come from clocks that are wrong.
+    date.map_or_else(|_| "?".into(), |date| date.to_string())
+}
+
 /// A share with one decimal, rounded down: 100 means all of it.
 pub(crate) fn percent(part: u64, whole: u64) -> String {
     if whole == 0 {

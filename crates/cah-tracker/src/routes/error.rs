@@ -153,11 +153,16 @@ pub(super) fn sentence(reason: &str) -> String {
     format!("{}{}.", first.unwrap_or_default(), chars.as_str())
 }
 
+/// Rounded up: who calls again after that is not too early.
+fn whole_seconds(wait: Duration) -> String {
+    wait.as_nanos().div_ceil(1_000_000_000).to_string()
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let header = match &self {
             Self::Unauthorized(_) => Some((header::WWW_AUTHENTICATE, "Bearer".to_owned())),
-            Self::TooMany { wait, .. } => Some((header::RETRY_AFTER, wait.as_secs().to_string())),
+            Self::TooMany { wait, .. } => Some((header::RETRY_AFTER, whole_seconds(*wait))),
             _ => None,
         };
         let (status, text) = self.parts();
@@ -189,5 +194,17 @@ impl From<StoreError> for ApiError {
 impl From<TextRejected> for ApiError {
     fn from(rejected: TextRejected) -> Self {
         Self::BadRequest(format!("{rejected}."))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_as_told_is_not_too_early() {
+        let told =
+            [0, 1_000, 1_001, 59_999].map(|millis| whole_seconds(Duration::from_millis(millis)));
+        assert_eq!(told, ["0", "1", "2", "60"]);
     }
 }

@@ -174,6 +174,7 @@ async fn a_contributor_has_a_page() {
         "{shown}"
     );
     assert!(shown.contains(&worker.display_name));
+    assert!(shown.contains("<title>2026-01-01: 2</title>"), "{shown}");
     // Others whose names have the same in them are no part of it.
     for _ in 0..101 {
         app.join(&format!("{SCRIPT}!"), "HYBRID").await;
@@ -283,7 +284,7 @@ async fn candidates_are_told_by_where_they_end() {
     let shown = page(&app, "/").await;
     assert!(shown.contains("Where candidates end") && shown.contains("timed out"));
     assert!(
-        shown.contains("<meter min=\"0\" max=\"28\" value=\"21\">75.0 %"),
+        shown.contains("<rect class=\"bar-lost\" width=\"750\"") && shown.contains(">75.0<"),
         "{shown}"
     );
     assert_eq!(app.get("/outcomes/data").await.json(), outcomes);

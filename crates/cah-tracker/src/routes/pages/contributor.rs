@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     chart::Chart,
-    store::{ContributorView, Day, Kind, WorkerQuery, stage_name},
-    text::grouped,
+    store::{ContributorView, Kind, WorkerQuery, stage_name},
+    text::{date, grouped},
 };
 
 /// Days of the history, over all stages.
@@ -103,7 +103,7 @@ async fn contributor(State(app): State<App>, path: ContributorPath) -> Result<Re
         pairs: grouped(standing.pairs),
     });
     let days = view.days.iter().rev().map(|day| DayRow {
-        day: date(day),
+        day: date(day.begin),
         stage: stage(day.stage),
         jobs: grouped(day.jobs),
         pairs: grouped(day.pairs),
@@ -120,11 +120,4 @@ async fn contributor(State(app): State<App>, path: ContributorPath) -> Result<Re
         workers: WorkersTable::short(connected.workers, &counts, now),
         nickname,
     })
-}
-
-/// `2026-01-31`.
-fn date(day: &Day) -> String {
-    let date = time::OffsetDateTime::from_unix_timestamp(day.begin).map(|time| time.date());
-    // Years that no calendar has come from clocks that are wrong.
-    date.map_or_else(|_| "?".into(), |date| date.to_string())
 }

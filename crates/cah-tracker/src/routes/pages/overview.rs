@@ -76,7 +76,7 @@ struct Completion {
 impl Completion {
     fn of(counts: &Counts) -> Self {
         let (closed, leased, total) = (counts.closed, counts.leased(), counts.total());
-        let part = |jobs: u64| jobs * 1_000 / total.max(1);
+        let part = |jobs: u64| thousandths(jobs, total);
         Self {
             percent: percent(closed, total),
             closed: grouped(closed),
@@ -88,6 +88,12 @@ impl Completion {
             leased_part: part(leased),
         }
     }
+}
+
+/// A part of a bar, rounded up: what there is can be seen.
+fn thousandths(part: u64, whole: u64) -> u64 {
+    let thousandths = (u128::from(part) * 1_000).div_ceil(u128::from(whole.max(1)));
+    u64::try_from(thousandths).unwrap_or(1_000)
 }
 
 struct Parked {
@@ -195,11 +201,11 @@ fn first_workers() -> WorkerQuery {
 struct OutcomeRow {
     name: String,
     phase: &'static str,
-    candidates: u64,
-    /// Of all candidates.
-    all: u64,
-    shown: String,
+    is_kept: bool,
+    candidates: String,
     percent: String,
+    /// Of all candidates, in thousandths.
+    part: u64,
 }
 
 fn outcome_rows(outcomes: &OutcomeCounts) -> Vec<OutcomeRow> {
@@ -213,10 +219,10 @@ fn outcome_rows(outcomes: &OutcomeCounts) -> Vec<OutcomeRow> {
             Phase::Match => "CLIP",
             Phase::Kept => "kept",
         },
-        candidates,
-        all,
-        shown: grouped(candidates),
+        is_kept: outcome.phase() == Phase::Kept,
+        candidates: grouped(candidates),
         percent: percent(candidates, all),
+        part: thousandths(candidates, all),
     };
     outcomes.iter().map(row).collect()
 }
