@@ -3,6 +3,7 @@
 import contextlib
 import http.server
 import os
+import pathlib
 import re
 import subprocess
 import threading
@@ -13,7 +14,10 @@ import pytest
 import requests
 from playwright.sync_api import sync_playwright
 
-from conftest import Tracker, free_port, wait_for
+from conftest import REPOSITORY, Tracker, free_port, wait_for
+
+# Where each page is kept as it looked, for people to see.
+SCREENSHOTS = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target")) / "screenshots"
 
 HOSTILE = "<script>document.title='owned'</script>"
 
@@ -103,14 +107,44 @@ def test_the_install_page_names_this_tracker(browser, tracker):
     assert problems == []
 
 
-@pytest.mark.parametrize("path", ["", "/workers", "/leaderboard", "/job/1", "/install"])
+@pytest.fixture(scope="module")
+def addresses(tracker):
+    """One page of each kind."""
+    worker = requests.get(f"{tracker}/workers/data", timeout=30).json()["workers"][0]
+    boards = requests.get(f"{tracker}/leaderboard/data", timeout=30).json()
+    contributor = next(board for board in boards if board["contributors"])["contributors"][0]
+    return {
+        "home": "/",
+        "leaderboard": "/leaderboard",
+        "contributor": "/contributor/" + urllib.parse.quote(contributor["nickname"], safe=""),
+        "workers": "/workers",
+        "worker": f"/worker/{worker['type'].lower()}/{worker['display_name']}",
+        "job": "/job/1",
+        "install": "/install",
+    }
+
+
+PAGES = ["home", "leaderboard", "contributor", "workers", "worker", "job", "install"]
+
+SIZES = {"phone": (375, 720), "desk": (1280, 900)}
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_phone_in_light_and_dark(browser, tracker, scheme, path):
+def test_it_fits_every_screen_in_light_and_dark(browser, tracker, addresses, scheme, size, name):
+    width, height = SIZES[size]
     page, problems = opened(
-        browser, tracker + path, viewport={"width": 375, "height": 720}, color_scheme=scheme
+        browser,
+        tracker + addresses[name],
+        viewport={"width": width, "height": height},
+        color_scheme=scheme,
     )
+    page.screenshot(path=SCREENSHOTS / f"{name}-{size}-{scheme}.png", full_page=True)
     overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     assert overflow <= 0
+    too_wide = "[...document.querySelectorAll('.card')].filter((card) => card.scrollWidth > card.clientWidth).length"
+    assert page.evaluate(too_wide) == 0
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     brightness = sum(int(part) for part in re.findall(r"\d+", background)[:3])
     assert (brightness > 384) == (scheme == "light")
@@ -195,6 +229,19 @@ def test_workers_are_searched_with_the_keyboard_alone(browser, tracker):
     page.keyboard.press("Enter")
     page.wait_for_url("**q=NEEDLE*")
     assert page.locator("table.workers tbody tr").count() == 1
+    assert problems == []
+
+
+def test_workers_are_sorted_with_the_keyboard_alone(browser, tracker):
+    page, problems = opened(browser, f"{tracker}/workers?q=a")
+    for order, sorted_ in [("desc", "descending"), ("asc", "ascending")]:
+        page.get_by_role("link", name="Last seen").press("Enter")
+        page.wait_for_url(f"**q=a&sort=last_seen&order={order}")
+        head = page.get_by_role("columnheader", name="Last seen")
+        assert head.get_attribute("aria-sort") == sorted_
+    # Who searches on keeps the order.
+    page.get_by_label("Worker or contributor").press("Enter")
+    page.wait_for_url("**q=a&sort=last_seen&order=asc")
     assert problems == []
 
 
