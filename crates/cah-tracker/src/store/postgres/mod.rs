@@ -45,8 +45,7 @@ use super::{
     Claimed, Completion, ContributorView, Contributors, Counts, Excluded, Exclusion, Failure, Flag,
     HandIn, HandInBy, JobRecord, Jobs, Moment, NewWorker, ParkedJob, Point, Reaped, Role, Rows,
     Series, State, Store, StoreError, Telling, WorkerList, WorkerQuery, WorkerView, Workers,
-    presence::Presence,
-    rules,
+    presence::Presence, rules,
 };
 use crate::clock::Timestamp;
 use analysis::Analysis;
