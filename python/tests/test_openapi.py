@@ -155,6 +155,7 @@ SOUND = {
     ("post", "/api/completeJob"): body_of("a", data="done"),
     ("post", "/api/flagInvalidData"): body_of("a"),
     ("post", "/api/failJob"): body_of("HYBRID", message="no such file"),
+    ("post", "/api/returnJob"): body_of("HYBRID"),
     ("post", "/api/bye"): body_of("HYBRID"),
     ("post", "/api/isCompleted"): body(addresses=["http://cpu/images.tar"]),
     ("post", "/custom/lookup-wat"): body(url="https://data.example.org/a.warc.wat.gz"),

@@ -159,6 +159,11 @@ async fn cycles(
     }
     let elapsed = started.elapsed().as_secs_f64();
     let [new_job, progress, done] = calls;
+    let looked = pages.await??;
+    let all = looked.iter().flat_map(|(_, times)| times.0.iter().copied());
+    let dashboard = Times(all.collect());
+    let of_page = |(page, times): (&str, Times)| (page.to_owned(), times.figures());
+    let pages: serde_json::Map<_, _> = looked.into_iter().map(of_page).collect();
     Ok(json!({
         "connections": connections,
         "seconds": elapsed,
@@ -167,7 +172,8 @@ async fn cycles(
         "newJob": new_job.figures(),
         "updateProgress": progress.figures(),
         "markAsDone": done.figures(),
-        "dashboard": pages.await??.figures(),
+        "dashboard": dashboard.figures(),
+        "pages": pages,
     }))
 }
 
@@ -200,12 +206,22 @@ async fn work(tracker: SocketAddr, until: Instant) -> Result<Worker, Failure> {
 }
 
 /// Looks at the dashboard now and then.
-async fn look(tracker: SocketAddr, until: Instant) -> Result<Times, Failure> {
+async fn look(tracker: SocketAddr, until: Instant) -> Result<Vec<(&'static str, Times)>, Failure> {
     let mut connection = Connection::open(tracker).await?;
-    let mut times = Times::default();
-    let mut pages = ["/", "/leaderboard", "/data"].into_iter().cycle();
-    while Instant::now() < until {
-        let page = pages.next().unwrap_or("/");
+    let pages = [
+        "/",
+        "/leaderboard",
+        "/data",
+        "/workers?sort=jobs&order=desc",
+        "/contributor/load",
+        "/job/7",
+    ];
+    let mut looked: Vec<_> = pages.map(|page| (page, Times::default())).into();
+    for at in (0..looked.len()).cycle() {
+        if Instant::now() >= until {
+            break;
+        }
+        let (page, times) = &mut looked[at];
         let began = Instant::now();
         let (status, _) = connection.get(page).await?;
         times.add(began);
@@ -214,7 +230,7 @@ async fn look(tracker: SocketAddr, until: Instant) -> Result<Times, Failure> {
         }
         sleep(LOOK).await;
     }
-    Ok(times)
+    Ok(looked)
 }
 
 /// So many workers, each heard from once a minute. Each has a connection of its own, as far as the

@@ -162,10 +162,8 @@ impl Service {
     ) -> Result<Joined, JoinError> {
         let role = role.into();
         check_role(role, counts).map_err(JoinError::NoSuchStage)?;
-        let places = match foreign_machine_of(address) {
-            Some(_) => self.config.max_workers_per_address,
-            None => u32::MAX,
-        };
+        let most = self.config.max_workers_per_address;
+        let places = foreign_machine_of(address).map(|_| most);
         if counts.workers >= u64::from(self.config.max_workers) {
             return Err(JoinError::Full(self.config.max_workers));
         }
@@ -284,6 +282,18 @@ impl Service {
             message,
         };
         let accepted = self.store.fail(caller, failure, self.moment()).await?;
+        self.brake.gave_back(who(caller, address), self.now());
+        Ok(accepted)
+    }
+
+    /// Opens a job again that its worker does not want to go on with.
+    pub async fn give_back(
+        &self,
+        caller: Caller,
+        address: IpAddr,
+        number: Option<u64>,
+    ) -> Result<Accepted, StoreError> {
+        let accepted = self.store.give_back(caller, number, self.moment()).await?;
         self.brake.gave_back(who(caller, address), self.now());
         Ok(accepted)
     }

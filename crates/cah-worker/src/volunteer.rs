@@ -3,7 +3,7 @@
 use std::{convert::Infallible, time::Duration};
 
 use cah_dataset::Store;
-use crawlingathome::{ClientError, HybridClient, Lease};
+use crawlingathome::{ClientError, Hybrid, HybridClient, Lease};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Observer, Pipeline, Progress, ShardReport, WorkerError};
@@ -182,7 +182,7 @@ async fn work(
 }
 
 async fn shard(
-    lease: Lease,
+    lease: Lease<Hybrid>,
     pipeline: &Pipeline,
     store: &Store,
     observer: &dyn Observer,
@@ -216,7 +216,7 @@ async fn shard(
 }
 
 /// Tells the tracker how far the shard is; does not end.
-async fn tell(lease: &Lease, progress: &Progress) -> Infallible {
+async fn tell(lease: &Lease<Hybrid>, progress: &Progress) -> Infallible {
     let first = tokio::time::Instant::now() + FIRST_PROGRESS;
     let mut ticks = tokio::time::interval_at(first, PROGRESS_EVERY);
     loop {

@@ -14,6 +14,10 @@ mod stopping;
 
 use std::process::ExitCode;
 
+/// Calls and pages are many small pieces of memory, which the system's allocator is slow with.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = cli::Cli::read();
     display::init_logs(&cli.log, cli.log_format);

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use cah_protocol::{SUCCESS, UNKNOWN_WORKER, WorkerType};
+use cah_bucket::is_loopback;
+use cah_protocol::UNKNOWN_WORKER;
 use reqwest::{RequestBuilder, Response, StatusCode, Url, header, redirect};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -30,6 +31,7 @@ impl Api {
             .timeout(CALL_TIMEOUT)
             // A redirect would turn a POST into a GET: the person is told the right address.
             .redirect(redirect::Policy::none());
+        // No proxy of the environment leads to this machine itself.
         if is_loopback(&base) {
             http = http.no_proxy();
         }
@@ -55,9 +57,7 @@ impl Api {
         path: &str,
         query: &[(&str, &str)],
     ) -> Result<T, ClientError> {
-        let text = self
-            .call(|http| http.get(self.url(path)).query(query), self.retry)
-            .await?;
+        let text = self.get_text(path, query).await?;
         self.parse(&text)
     }
 
@@ -70,20 +70,30 @@ impl Api {
         self.parse(&text)
     }
 
-    /// A call whose answer is nothing but `success`.
+    pub(crate) async fn get_text(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<String, ClientError> {
+        self.call(|http| http.get(self.url(path)).query(query), self.retry)
+            .await
+    }
+
+    /// A call whose answer is nothing but that it is `done`.
     pub(crate) async fn command(
         &self,
         path: &str,
         body: &impl Serialize,
+        done: &str,
         retry: Option<RetryPolicy>,
     ) -> Result<(), ClientError> {
         let text = self
             .post_text(path, body, retry.unwrap_or(self.retry))
             .await?;
-        if text.trim() == SUCCESS {
+        if text.trim() == done {
             return Ok(());
         }
-        Err(self.not_a_tracker(format!("expected `{SUCCESS}`, got `{}`", first_line(&text))))
+        Err(self.not_a_tracker(format!("expected `{done}`, got `{}`", first_line(&text))))
     }
 
     pub(crate) async fn post_text(
@@ -96,9 +106,9 @@ impl Api {
             .await
     }
 
-    pub(crate) async fn job_count(&self, worker_type: WorkerType) -> Result<u64, ClientError> {
-        self.get("api/jobCount", &[("type", worker_type.as_str())])
-            .await
+    /// The tracker's address.
+    pub(crate) fn base(&self) -> &str {
+        self.base.as_str()
     }
 
     async fn call(
@@ -195,16 +205,6 @@ fn parse_base(url: &str) -> Result<Url, ClientError> {
         base.set_path(&format!("{}/", base.path()));
     }
     Ok(base)
-}
-
-/// Whether the address is this machine's own, which no proxy of the environment leads to.
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 /// Half to the whole of a pause, so that the workers of a tracker that comes back do not all come

@@ -1,136 +1,212 @@
-use std::{sync::Arc, time::Duration};
-
-use cah_protocol::{
-    ByeRequest, JobRequest, JobResponse, NewWorkerResponse, Shard, ValidateRequest, WorkerType,
-    check_nickname,
+use std::{
+    fmt,
+    marker::PhantomData,
+    sync::{Arc, Mutex, PoisonError},
 };
 
-use crate::{ClientError, Lease, RetryPolicy, api::Api};
+use cah_protocol::{JobResponse, NewWorkerResponse, Shard, check_nickname};
 
-/// How to reach a tracker, and as whom.
-#[derive(Clone, Debug)]
-pub struct ClientConfig {
-    /// The tracker's address, http or https.
-    pub url: String,
-    /// The name on the leaderboard, at most 128 characters.
-    pub nickname: String,
-    /// When the first call is tried again: nobody knows yet whether there is a tracker at all.
-    pub introduction: RetryPolicy,
-    /// When all further calls are tried again.
-    pub retry: RetryPolicy,
-    /// The longest pause between two heartbeats of a lease; a tracker may ask for a shorter one.
-    pub heartbeat: Duration,
-}
+use crate::{
+    ClientConfig, ClientError, Cpu, Dump, Gpu, Hybrid, Kind, Lease,
+    api::Api,
+    held::send_progress,
+    session::{Dialect, Session},
+};
 
-impl ClientConfig {
-    /// The usual settings: two minutes for the introduction, retries for two hours, a heartbeat a
-    /// minute.
-    pub fn new(url: impl Into<String>, nickname: impl Into<String>) -> Self {
-        Self {
-            url: url.into(),
-            nickname: nickname.into(),
-            introduction: RetryPolicy {
-                give_up_after: Some(Duration::from_secs(120)),
-                ..RetryPolicy::default()
-            },
-            retry: RetryPolicy::default(),
-            heartbeat: Duration::from_secs(60),
-        }
-    }
-}
+/// A worker that takes a shard the whole way from WAT to pairs.
+pub type HybridClient = Client<Hybrid>;
 
-/// A worker that takes a shard the whole way from WAT to pairs. Clones are the same worker.
-#[derive(Clone, Debug)]
-pub struct HybridClient {
+/// A worker that takes a shard from WAT to images, for GPU workers.
+pub type CpuClient = Client<Cpu>;
+
+/// A worker that takes images, which CPU workers handed over, to pairs.
+pub type GpuClient = Client<Gpu>;
+
+/// A Crawling@Home worker. Clones are the same worker.
+pub struct Client<K> {
     session: Arc<Session>,
+    upload_address: Arc<Mutex<String>>,
+    kind: PhantomData<fn() -> K>,
 }
 
-/// One registration at the tracker; what a [`Lease`] needs to speak for its worker.
-#[derive(Debug)]
-pub(crate) struct Session {
-    pub(crate) api: Api,
-    pub(crate) identity: NewWorkerResponse,
-    pub(crate) heartbeat: Duration,
-}
-
-impl HybridClient {
-    const TYPE: WorkerType = WorkerType::Hybrid;
-
+impl<K: Kind> Client<K> {
     /// Introduces a new worker to the tracker (`GET /api/new`).
+    ///
+    /// # Errors
+    /// An address that is none, a nickname that the protocol does not carry, and whatever the
+    /// tracker says.
     pub async fn connect(config: ClientConfig) -> Result<Self, ClientError> {
         check_nickname(&config.nickname)?;
         let api = Api::new(&config.url, config.introduction)?;
         let query = [
             ("nickname", config.nickname.as_str()),
-            ("type", Self::TYPE.as_str()),
+            ("type", K::TYPE.as_str()),
             // Any text will do; trackers that know of none but UUIDs pass over this.
             ("token_bits", "256"),
         ];
         let identity: NewWorkerResponse = api.get("api/new", &query).await?;
-        let wanted = identity.heartbeat.map(Duration::from_secs);
-        Ok(Self {
-            session: Arc::new(Session {
-                api: api.met(config.retry),
-                heartbeat: wanted.map_or(config.heartbeat, |wanted| wanted.min(config.heartbeat)),
-                identity,
-            }),
-        })
+        let session = Session {
+            api: api.met(config.retry),
+            dialect: Dialect::Crawler(K::TYPE),
+            heartbeat: config.heartbeat(identity.heartbeat),
+            token: identity.token,
+            display_name: identity.display_name,
+            nickname: config.nickname,
+            returning: Mutex::default(),
+        };
+        Ok(Self::of(session, identity.upload_address))
     }
 
-    /// The name that the tracker gave this worker, `word-word-123`.
+    /// The worker that was dumped, perhaps by another program, and the job that it held then. The
+    /// tracker is not asked anything; `config` says how it is to be called later, its address and
+    /// nickname come from the dump.
+    ///
+    /// # Errors
+    /// [`ClientError::Dump`] for the dump of another kind of worker, and for nonsense.
+    pub fn load(
+        dump: &Dump,
+        config: ClientConfig,
+    ) -> Result<(Self, Option<Lease<K>>), ClientError> {
+        dump.check_type(K::TYPE)?;
+        let session = Session {
+            // It was the tracker's when the dump was made.
+            api: Api::new(&dump.url, config.retry)?.met(config.retry),
+            dialect: Dialect::Crawler(K::TYPE),
+            heartbeat: config.heartbeat(dump.heartbeat),
+            token: dump.token.clone(),
+            display_name: dump.display_name.clone().unwrap_or_default(),
+            nickname: dump.nickname.clone(),
+            returning: Mutex::default(),
+        };
+        let client = Self::of(session, dump.upload_address.clone().unwrap_or_default());
+        let shard = dump.shard()?;
+        let lease = shard.map(|shard| Lease::start(client.session.clone(), shard));
+        Ok((client, lease))
+    }
+
+    fn of(session: Session, upload_address: String) -> Self {
+        Self {
+            session: Arc::new(session),
+            upload_address: Arc::new(Mutex::new(upload_address)),
+            kind: PhantomData,
+        }
+    }
+
+    /// The name that the tracker gave this worker, `word-word-123`; empty for a worker that was
+    /// loaded from a dump of old.
     pub fn display_name(&self) -> &str {
-        &self.session.identity.display_name
+        &self.session.display_name
     }
 
     /// The worker's secret.
     pub fn token(&self) -> &str {
-        &self.session.identity.token
+        &self.session.token
     }
 
-    /// The number of open shards (`GET /api/jobCount`).
-    pub async fn job_count(&self) -> Result<u64, ClientError> {
-        self.session.api.job_count(Self::TYPE).await
+    /// Whom the work is counted for.
+    pub fn nickname(&self) -> &str {
+        &self.session.nickname
     }
 
-    /// Leases a shard (`POST /api/newJob`); one that this worker still held is re-opened.
+    /// The tracker's address.
+    pub fn url(&self) -> &str {
+        self.session.api.base()
+    }
+
+    /// Where results are brought, as the tracker said last: any text.
+    pub fn upload_address(&self) -> String {
+        let address = self.upload_address.lock();
+        address.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Asks where to bring results from now on (`GET /api/getUploadAddress`).
     ///
-    /// Fails with [`ClientError::ZeroJobs`] when no shard is open.
-    pub async fn lease(&self) -> Result<Lease, ClientError> {
-        let job: JobResponse = self
+    /// # Errors
+    /// Whatever the tracker says.
+    pub async fn update_upload_address(&self) -> Result<String, ClientError> {
+        let query = [("type", K::TYPE.as_str()), ("token", self.token())];
+        let told = self
             .session
             .api
-            .post("api/newJob", &self.session.request())
+            .get_text("api/getUploadAddress", &query)
             .await?;
+        let mut address = self
+            .upload_address
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        address.clone_from(&told);
+        Ok(told)
+    }
+
+    /// The number of open jobs for such a worker (`GET /api/jobCount`).
+    ///
+    /// # Errors
+    /// Whatever the tracker says.
+    pub async fn job_count(&self) -> Result<u64, ClientError> {
+        let query = [("type", K::TYPE.as_str())];
+        self.session.api.get("api/jobCount", &query).await
+    }
+
+    /// Leases a job (`POST /api/newJob`); one that this worker still held is re-opened.
+    ///
+    /// # Errors
+    /// [`ClientError::ZeroJobs`] when none is open.
+    pub async fn lease(&self) -> Result<Lease<K>, ClientError> {
+        let job: JobResponse = self.session.new_job().await?;
         Ok(Lease::start(self.session.clone(), Shard::try_from(job)?))
     }
 
-    /// Whether the tracker still knows this worker (`POST /api/validateWorker`).
-    pub async fn is_alive(&self) -> Result<bool, ClientError> {
-        let request: ValidateRequest = self.session.request();
-        self.session.api.post("api/validateWorker", &request).await
+    /// Tells what the worker is doing while it holds no job (`POST /api/updateProgress`), in one
+    /// attempt; see [`Lease::log`].
+    ///
+    /// # Errors
+    /// Whatever the tracker says.
+    pub async fn log(&self, progress: &str) -> Result<(), ClientError> {
+        send_progress(&self.session, progress.to_owned()).await
     }
 
-    /// Leaves (`POST /api/bye`): a shard still held is re-opened at once.
+    /// Whether the tracker still knows this worker (`POST /api/validateWorker`).
+    ///
+    /// # Errors
+    /// A tracker that does not answer.
+    pub async fn is_alive(&self) -> Result<bool, ClientError> {
+        self.session.is_alive().await
+    }
+
+    /// Leaves (`POST /api/bye`): a job still held is re-opened at once.
     ///
     /// One attempt only, since a worker that leaves does not wait for a tracker that is away; its
     /// lease then runs out by itself.
+    ///
+    /// # Errors
+    /// Whatever the tracker says.
     pub async fn bye(&self) -> Result<(), ClientError> {
         self.session.bye().await
     }
+
+    /// The worker without a job, to be loaded later; [`Lease::dump`] is the same with one.
+    pub fn dump(&self) -> Dump {
+        Dump::of(&self.session, K::TYPE, Some(self.upload_address()))
+    }
 }
 
-impl Session {
-    pub(crate) fn request(&self) -> JobRequest {
-        JobRequest {
-            token: self.identity.token.clone(),
-            worker_type: HybridClient::TYPE,
+impl<K> Clone for Client<K> {
+    fn clone(&self) -> Self {
+        Self {
+            session: self.session.clone(),
+            upload_address: self.upload_address.clone(),
+            kind: PhantomData,
         }
     }
+}
 
-    pub(crate) async fn bye(&self) -> Result<(), ClientError> {
-        let request: ByeRequest = self.request();
-        self.api
-            .command("api/bye", &request, Some(RetryPolicy::once()))
-            .await
+impl<K: Kind> fmt::Debug for Client<K> {
+    // Not the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("type", &K::TYPE)
+            .field("url", &self.url())
+            .field("display_name", &self.display_name())
+            .finish_non_exhaustive()
     }
 }

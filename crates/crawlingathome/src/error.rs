@@ -49,6 +49,9 @@ pub enum ClientError {
         /// What is wrong with the answer.
         reason: String,
     },
+    /// A dump from which no worker can be loaded (`DumpError`).
+    #[error("the dump cannot be loaded: {0}")]
+    Dump(String),
     /// A job that makes no sense.
     #[error("the tracker sent a malformed job: {0}")]
     MalformedJob(#[from] MalformedJob),

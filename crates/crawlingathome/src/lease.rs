@@ -1,41 +1,46 @@
-use std::sync::{Arc, Mutex};
+use std::{fmt, marker::PhantomData, sync::Arc};
 
-use cah_protocol::{
-    CompleteRequest, FailRequest, MAX_PROGRESS_CHARS, OutcomeCounts, ProgressRequest, Shard,
-    WorkerType,
-};
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use cah_protocol::{OutcomeCounts, Shard};
+use serde::Serialize;
 
-use crate::{ClientError, RetryPolicy, client::Session};
+use crate::{ClientError, CountsPairs, Cpu, Dump, Gpu, Kind, held::Held, session::Session};
 
 /// The right to one shard, kept alive by heartbeats until it is completed or dropped.
 ///
-/// Dropping it ends the heartbeats; the tracker re-opens the shard when the worker asks for
-/// another one, says bye, or stays silent for the tracker's idle time-out.
-#[derive(Debug)]
-pub struct Lease {
-    session: Arc<Session>,
+/// Dropping it ends the heartbeats and gives the shard back in the background; a tracker that knows
+/// no such call re-opens it when the worker asks for another one, says bye, or stays silent for the
+/// tracker's idle time-out.
+pub struct Lease<K> {
+    held: Held,
     shard: Shard,
-    progress: Arc<Mutex<String>>,
-    lost: CancellationToken,
-    _heartbeat: AbortOnDropHandle<()>,
+    kind: PhantomData<fn() -> K>,
 }
 
-impl Lease {
+#[derive(Serialize)]
+struct Pairs {
+    count: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcomes: Option<OutcomeCounts>,
+}
+
+#[derive(Serialize)]
+struct HandOver<'a> {
+    url: &'a str,
+}
+
+#[derive(Serialize)]
+struct Nothing {}
+
+impl<K: Kind> Lease<K> {
     pub(crate) fn start(session: Arc<Session>, shard: Shard) -> Self {
-        let progress = Arc::new(Mutex::new("Started".to_owned()));
-        let lost = CancellationToken::new();
-        let heartbeat = tokio::spawn(beat(session.clone(), progress.clone(), lost.clone()));
         Self {
-            session,
+            held: Held::start(session, shard.number),
             shard,
-            progress,
-            lost,
-            _heartbeat: AbortOnDropHandle::new(heartbeat),
+            kind: PhantomData,
         }
     }
 
-    /// The leased shard.
+    /// The leased shard. A GPU worker's has what the CPU worker handed over as its URL.
     pub fn shard(&self) -> &Shard {
         &self.shard
     }
@@ -45,24 +50,54 @@ impl Lease {
     /// What the protocol does not carry is left out: the text is cut at its longest length, and a
     /// control character becomes a blank, for a heartbeat that is refused would be none.
     pub fn set_progress(&self, progress: &str) {
-        *lock(&self.progress) = fit(progress);
+        self.held.set_progress(progress);
     }
 
     /// Sends a line of progress now (`POST /api/updateProgress`), in one attempt, and as
     /// [`Lease::set_progress`] with every further heartbeat.
+    ///
+    /// # Errors
+    /// Whatever the tracker says; [`ClientError::WorkerTimedOut`] where the lease is lost.
     pub async fn log(&self, progress: &str) -> Result<(), ClientError> {
-        self.set_progress(progress);
-        send_progress(&self.session, fit(progress)).await
+        self.held.log(progress).await
     }
 
     /// Ends once the tracker said that it gave the shard to somebody else; never otherwise.
     pub async fn lost(&self) {
-        self.lost.cancelled().await;
+        self.held.lost().await;
     }
 
+    /// Gives the shard back because it cannot be done, and tells why (`POST /api/failJob`), so that
+    /// the tracker has it tried later, or looked at by a person.
+    ///
+    /// One attempt only: a tracker that does not hear it, or does not know the call, re-opens the
+    /// shard when the worker asks for the next one.
+    ///
+    /// # Errors
+    /// Whatever the tracker says.
+    pub async fn fail(self, reason: &str) -> Result<(), ClientError> {
+        self.held.fail(reason).await
+    }
+
+    /// The worker with this shard, to be loaded later, perhaps by another program. The shard is
+    /// still held here; see [`Lease::let_go`].
+    pub fn dump(&self) -> Dump {
+        Dump::of(self.held.session(), K::TYPE, None).with(&self.shard)
+    }
+
+    /// Ends the heartbeats, but leaves the shard with the worker: for another process, which goes on
+    /// with it from a dump.
+    pub fn let_go(self) {
+        self.held.let_go();
+    }
+}
+
+impl<K: CountsPairs> Lease<K> {
     /// Completes the shard with its number of pairs (`POST /api/markAsDone`).
     ///
-    /// Retried until the tracker answers; a repeated completion counts once. Fails with
+    /// Retried until the tracker answers; a repeated completion counts once.
+    ///
+    /// # Errors
     /// [`ClientError::WorkerTimedOut`] or [`ClientError::ZeroJobs`] where the lease was lost.
     pub async fn complete(self, pairs: u64) -> Result<(), ClientError> {
         self.complete_as(pairs, None).await
@@ -70,6 +105,9 @@ impl Lease {
 
     /// As [`Lease::complete`], and tells where the shard's candidates ended. Trackers that do not
     /// know of outcomes pass over them.
+    ///
+    /// # Errors
+    /// As [`Lease::complete`].
     pub async fn complete_with(
         self,
         pairs: u64,
@@ -80,80 +118,44 @@ impl Lease {
 
     async fn complete_as(
         self,
-        pairs: u64,
+        count: u64,
         outcomes: Option<OutcomeCounts>,
     ) -> Result<(), ClientError> {
-        let request = CompleteRequest {
-            token: self.session.identity.token.clone(),
-            worker_type: WorkerType::Hybrid,
-            count: Some(pairs),
-            url: None,
-            number: Some(self.shard.number),
-            outcomes,
-        };
-        self.session
-            .api
-            .command("api/markAsDone", &request, None)
-            .await
+        let pairs = Pairs { count, outcomes };
+        self.held.settle("api/markAsDone", pairs).await
     }
+}
 
-    /// Gives the shard back because it cannot be done, and tells why (`POST /api/failJob`), so that
-    /// the tracker has it tried later, or looked at by a person.
+impl Lease<Cpu> {
+    /// Hands the shard's images over to GPU workers, which find them at `url`: any text that they
+    /// understand (`POST /api/markAsDone`).
     ///
-    /// One attempt only: a tracker that does not hear it, or does not know the call, re-opens the
-    /// shard when the worker asks for the next one.
-    pub async fn fail(self, reason: &str) -> Result<(), ClientError> {
-        let request = FailRequest {
-            token: self.session.identity.token.clone(),
-            worker_type: WorkerType::Hybrid,
-            message: fit(reason),
-            number: Some(self.shard.number),
-        };
-        self.session
-            .api
-            .command("api/failJob", &request, Some(RetryPolicy::once()))
-            .await
+    /// Retried until the tracker answers.
+    ///
+    /// # Errors
+    /// [`ClientError::WorkerTimedOut`] or [`ClientError::ZeroJobs`] where the lease was lost.
+    pub async fn complete(self, url: &str) -> Result<(), ClientError> {
+        cah_protocol::check_result(url)?;
+        self.held.settle("api/markAsDone", HandOver { url }).await
     }
 }
 
-/// Reports progress until the lease ends or the tracker does not know it any more.
-async fn beat(session: Arc<Session>, progress: Arc<Mutex<String>>, lost: CancellationToken) {
-    loop {
-        tokio::time::sleep(session.heartbeat).await;
-        let line = lock(&progress).clone();
-        match send_progress(&session, line).await {
-            Err(ClientError::WorkerTimedOut) => return lost.cancel(),
-            // The next heartbeat is the retry.
-            Err(error) => tracing::warn!("no heartbeat: {error}"),
-            Ok(()) => {}
-        }
+impl Lease<Gpu> {
+    /// Says that what was handed over cannot be used (`POST /api/gpuInvalidDownload`): the shard
+    /// goes back to CPU workers.
+    ///
+    /// # Errors
+    /// Whatever the tracker says.
+    pub async fn flag_invalid(self) -> Result<(), ClientError> {
+        self.held.settle("api/gpuInvalidDownload", Nothing {}).await
     }
 }
 
-/// The text as the protocol carries it.
-fn fit(progress: &str) -> String {
-    progress
-        .chars()
-        .take(MAX_PROGRESS_CHARS)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
-}
-
-/// One attempt: the next line of progress is the retry.
-async fn send_progress(session: &Session, progress: String) -> Result<(), ClientError> {
-    let request = ProgressRequest {
-        token: session.identity.token.clone(),
-        progress,
-        worker_type: WorkerType::Hybrid,
-    };
-    session
-        .api
-        .command("api/updateProgress", &request, Some(RetryPolicy::once()))
-        .await
-}
-
-fn lock(progress: &Mutex<String>) -> std::sync::MutexGuard<'_, String> {
-    progress
-        .lock()
-        .expect("nobody panics while holding the line of progress")
+impl<K: Kind> fmt::Debug for Lease<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease")
+            .field("type", &K::TYPE)
+            .field("shard", &self.shard)
+            .finish_non_exhaustive()
+    }
 }

@@ -20,16 +20,28 @@
 //!
 //! Every call retries what a retry can mend (a tracker that is down, restarting or overloaded)
 //! with growing pauses, until [`RetryPolicy::give_up_after`]; what it refuses is an error at once.
-//! A [`Lease`] keeps itself alive in the background.
+//! A [`Lease`] keeps itself alive in the background, and goes back when it is dropped.
+//!
+//! [`CpuClient`] and [`GpuClient`] are the two halves of a hybrid worker; [`distcompute`] has the
+//! workers of other projects.
 
 mod api;
 mod client;
+mod config;
+pub mod distcompute;
+mod dump;
 mod error;
+mod held;
+mod kind;
 mod lease;
 mod retry;
+mod session;
 
-pub use cah_protocol::{Piece, Shard, WorkerType};
-pub use client::{ClientConfig, HybridClient};
+pub use cah_protocol::{OutcomeCounts, Piece, Shard, WorkerType};
+pub use client::{Client, CpuClient, GpuClient, HybridClient};
+pub use config::ClientConfig;
+pub use dump::Dump;
 pub use error::ClientError;
+pub use kind::{CountsPairs, Cpu, Gpu, Hybrid, Kind};
 pub use lease::Lease;
 pub use retry::RetryPolicy;

@@ -85,7 +85,7 @@ pub(super) fn routes() -> Router<App> {
 
 /// The main part of the first page whenever it has changed, until the tracker stops.
 async fn look(State(app): State<App>) -> Result<impl IntoResponse, ApiError> {
-    let Live { shown, stopped } = &*app.live;
+    let Live { shown, stopped } = &app.live;
     if shown.receiver_count() >= MAX_VIEWERS {
         return Err(ApiError::Overloaded);
     }

@@ -15,19 +15,19 @@ mod pages;
 mod whole_wats;
 mod workers;
 
-use std::{any::Any, net::SocketAddr, sync::Arc, time::Duration};
+use std::{any::Any, net::SocketAddr, ops::Deref, sync::Arc, time::Duration};
 
 use axum::{
     Router,
     extract::Request,
-    http::{HeaderName, HeaderValue, header},
-    middleware::{Next, from_fn, from_fn_with_state},
+    http::{HeaderValue, header},
+    middleware::{Next, from_fn, from_fn_with_state, map_response},
     response::{IntoResponse, Response},
 };
 use futures::{FutureExt, future::BoxFuture};
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
-use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
+use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{service::Service, text};
 
@@ -46,18 +46,28 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; scr
      img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; \
      frame-ancestors 'none'";
 
-/// What the routes share.
+/// What the routes share. Each call clones it several times.
 #[derive(Clone)]
-struct App {
+struct App(Arc<Shared>);
+
+struct Shared {
     service: Arc<Service>,
     addr: SocketAddr,
     /// Held by reads that may walk over many jobs: one at a time, whoever asks.
     slow_reads: Arc<Semaphore>,
-    whole_wats: Arc<WholeWats>,
+    whole_wats: WholeWats,
     callers: Arc<Callers>,
-    turns: Arc<Turns>,
-    metrics: Arc<Metrics>,
-    live: Arc<Live>,
+    turns: Turns,
+    metrics: Metrics,
+    live: Live,
+}
+
+impl Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
 }
 
 /// All routes of a tracker that listens on `addr`, and what makes the work that keeps its pages live
@@ -82,16 +92,16 @@ pub(crate) fn site(
         .fallback(async || ApiError::NotFound("There is no such page."))
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(from_fn(in_time));
-    let state = App {
+    let state = App(Arc::new(Shared {
         callers,
         service,
         addr,
         slow_reads: Arc::new(Semaphore::new(1)),
-        whole_wats: Arc::default(),
-        turns: Arc::default(),
-        metrics: Arc::default(),
-        live: Arc::new(Live::new(stopped)),
-    };
+        whole_wats: WholeWats::default(),
+        turns: Turns::default(),
+        metrics: Metrics::default(),
+        live: Live::new(stopped),
+    }));
     let shown = state.clone();
     let rendering = move || live::keep_rendering(shown.clone()).boxed();
     let app = calls
@@ -99,24 +109,27 @@ pub(crate) fn site(
         .layer(from_fn_with_state(state.clone(), callers::identify))
         .layer(from_fn_with_state(state.clone(), monitor::count))
         .with_state(state);
-    let header = |name: HeaderName, value: &'static str| {
-        SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
-    };
-    // What calls are answered holds at that moment only.
-    let no_store = HeaderValue::from_static("no-store");
     let app = app
         .layer(CatchPanicLayer::custom(on_panic))
-        .layer(SetResponseHeaderLayer::if_not_present(
-            header::CACHE_CONTROL,
-            no_store,
-        ))
-        .layer(header(
-            header::CONTENT_SECURITY_POLICY,
-            CONTENT_SECURITY_POLICY,
-        ))
-        .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .layer(header(header::REFERRER_POLICY, "no-referrer"));
+        .layer(map_response(with_headers));
     (app, rendering)
+}
+
+/// What every answer says of itself.
+async fn with_headers(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    // What calls are answered holds at that moment only.
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
 }
 
 /// No call holds its caller's connection for longer than the deadline.

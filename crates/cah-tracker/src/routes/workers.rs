@@ -39,6 +39,7 @@ pub(super) fn routes() -> Router<App> {
         .route("/api/newJob", post(new_job))
         .route("/api/updateProgress", post(update_progress))
         .route("/api/failJob", post(fail_job))
+        .route("/api/returnJob", post(return_job))
         .route("/api/bye", post(bye))
 }
 
@@ -226,6 +227,18 @@ async fn fail_job(
     app.service
         .fail(caller, address, message.to_owned(), number)
         .await?;
+    Ok(SUCCESS)
+}
+
+/// Beyond the public protocols: a worker that does not want to go on gives its job back, and stays.
+async fn return_job(
+    State(app): State<App>,
+    Address(address): Address,
+    fields: Fields,
+) -> Result<&'static str, ApiError> {
+    let caller = fields.caller()?;
+    let number = fields.optional_count("number", MAX_NUMBER)?;
+    app.service.give_back(caller, address, number).await?;
     Ok(SUCCESS)
 }
 

@@ -133,6 +133,15 @@ pub trait Jobs: Send + Sync {
         moment: Moment,
     ) -> Result<Accepted, StoreError>;
 
+    /// Opens the job that the caller holds and does not want to go on with, as if it had never been
+    /// leased: nothing has failed. Repeating it, no job claimed since, changes nothing.
+    async fn give_back(
+        &self,
+        caller: Caller,
+        number: Option<u64>,
+        moment: Moment,
+    ) -> Result<Accepted, StoreError>;
+
     /// The counters, as of the last change.
     async fn counts(&self) -> Result<Counts, StoreError>;
 

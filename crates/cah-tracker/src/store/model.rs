@@ -137,8 +137,8 @@ pub struct NewWorker {
     pub display_name: String,
     /// Where it calls from.
     pub address: IpAddr,
-    /// How many workers of its machine may be connected, itself included.
-    pub places: u32,
+    /// How many workers of its machine may be connected, itself included, where not any number may.
+    pub places: Option<u32>,
     /// Whom its work is counted for.
     pub nickname: String,
     /// What it is doing at first.

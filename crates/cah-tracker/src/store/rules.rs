@@ -8,6 +8,10 @@ use super::{Accepted, BoardRow, HandInBy, JobRecord, State, StoreError, WorkerSo
 pub(super) const COMPLETED: i64 = 1;
 pub(super) const FLAGGED: i64 = 2;
 pub(super) const FAILED: i64 = 3;
+pub(super) const GIVEN_BACK: i64 = 4;
+
+/// What a worker is doing that gave its job back.
+pub(super) const GAVE_BACK: &str = "Gave a job back";
 
 /// Why attempts failed of which no worker says so itself.
 pub(super) const ASKED_ANEW: &str = "its worker asked for another job";

@@ -24,6 +24,7 @@ const WORKER_CALLS: &[&str] = &[
     "/api/markAsDone",
     "/api/gpuInvalidDownload",
     "/api/failJob",
+    "/api/returnJob",
     "/api/completeJob",
     "/api/flagInvalidData",
     "/api/bye",

@@ -522,7 +522,7 @@ impl<'a> World<'a> {
         let name = format!("worker-{}", self.model.workers.len());
         let token = TokenHash::of(&name);
         let worker = NewWorker {
-            places: u32::MAX,
+            places: None,
             address: LOCAL,
             token,
             role,

@@ -19,7 +19,7 @@ const SCRIPT: &str = "<script>alert(1)</script>";
 async fn join(app: &TestApp, name: &str, nickname: &str, worker_type: WorkerType) -> Caller {
     let (token, role) = (TokenHash::of(name), worker_type.into());
     let worker = NewWorker {
-        places: u32::MAX,
+        places: None,
         address: LOCAL,
         token,
         role,

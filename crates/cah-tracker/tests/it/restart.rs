@@ -90,7 +90,7 @@ async fn a_call_that_waited_for_a_restore_is_refused() {
     };
     let join = async |name: &str| {
         let worker = NewWorker {
-            places: u32::MAX,
+            places: None,
             address: LOCAL,
             token: TokenHash::of(name),
             role: WorkerType::Hybrid.into(),

@@ -11,12 +11,16 @@ use std::{
 
 use axum::{
     Json, Router,
-    http::StatusCode,
+    http::{StatusCode, Uri},
     response::{Html, IntoResponse, Response},
     routing::{get, post},
 };
-use crawlingathome::{ClientConfig, ClientError, HybridClient, RetryPolicy};
-use serde_json::json;
+use crawlingathome::{
+    Client, ClientConfig, ClientError, Cpu, Dump, Gpu, Hybrid, HybridClient, Kind, RetryPolicy,
+    distcompute::{self, Data},
+};
+use serde_json::{Value, json};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 async fn serve(router: Router) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -323,4 +327,155 @@ async fn a_lost_lease_is_noticed() {
         .await
         .expect("the third heartbeat says that the worker is unknown");
     assert_eq!(beats.load(Ordering::SeqCst), 3);
+}
+
+/// A tracker that takes every call, and what it was called with: path and body.
+async fn listening() -> (String, UnboundedReceiver<(String, Value)>) {
+    let (sent, heard) = unbounded_channel();
+    let answer = move |uri: Uri, body: String| {
+        let path = uri.path().to_owned();
+        let stage = uri.query().unwrap_or_default().contains("stage=");
+        let body: Value = serde_json::from_str(&body).unwrap_or_default();
+        let of_crawler = body["type"].is_string();
+        let _ = sent.send((path.clone(), body));
+        async move {
+            match path.as_str() {
+                "/api/new" if stage => Json(json!({
+                    "display_name": "calm-river-1", "token": "t", "project": "Words",
+                    "stage_name": "fetch"
+                }))
+                .into_response(),
+                "/api/new" => new_worker().into_response(),
+                "/api/newJob" if of_crawler => job().into_response(),
+                "/api/newJob" => {
+                    Json(json!({"data": "<!json!>[1,\"a\"]", "number": 3})).into_response()
+                }
+                "/api/getUploadAddress" => "rsync://b/".into_response(),
+                "/api/failJob" | "/api/returnJob" => "success".into_response(),
+                _ if of_crawler => "success".into_response(),
+                _ => "200 OK".into_response(),
+            }
+        }
+    };
+    (serve(Router::new().fallback(answer)).await, heard)
+}
+
+/// The body of the next call to `path`.
+async fn next(heard: &mut UnboundedReceiver<(String, Value)>, path: &str) -> Value {
+    let call = async {
+        loop {
+            let (called, body) = heard.recv().await.expect("the tracker ended");
+            if called == path {
+                return body;
+            }
+        }
+    };
+    let call = tokio::time::timeout(Duration::from_secs(30), call);
+    call.await
+        .unwrap_or_else(|_| panic!("nobody called {path}"))
+}
+
+async fn of_kind<K: Kind>(url: &str) -> Client<K> {
+    Client::connect(config(url)).await.unwrap()
+}
+
+#[tokio::test]
+async fn each_kind_says_what_it_made() {
+    let (url, mut heard) = listening().await;
+    let hybrid = of_kind::<Hybrid>(&url).await;
+    hybrid.lease().await.unwrap().complete(7).await.unwrap();
+    let done = next(&mut heard, "/api/markAsDone").await;
+    let expected = json!({"token": "t", "type": "HYBRID", "number": 1, "count": 7});
+    assert_eq!(done, expected);
+
+    let cpu = of_kind::<Cpu>(&url).await;
+    assert_eq!(cpu.update_upload_address().await.unwrap(), "rsync://b/");
+    assert_eq!(cpu.upload_address(), "rsync://b/");
+    let lease = cpu.lease().await.unwrap();
+    lease.complete("rsync://b/1.tar").await.unwrap();
+    let done = next(&mut heard, "/api/markAsDone").await;
+    let expected = json!({"token": "t", "type": "CPU", "number": 1, "url": "rsync://b/1.tar"});
+    assert_eq!(done, expected);
+
+    let gpu = of_kind::<Gpu>(&url).await;
+    gpu.lease().await.unwrap().flag_invalid().await.unwrap();
+    let flagged = next(&mut heard, "/api/gpuInvalidDownload").await;
+    assert_eq!(flagged, json!({"token": "t", "type": "GPU", "number": 1}));
+}
+
+#[tokio::test]
+async fn a_lease_that_is_dropped_goes_back_before_the_next_one() {
+    let (url, mut heard) = listening().await;
+    let client = of_kind::<Hybrid>(&url).await;
+    drop(client.lease().await.unwrap());
+    let lease = client.lease().await.unwrap();
+    next(&mut heard, "/api/newJob").await;
+    let returned = next(&mut heard, "/api/returnJob").await;
+    assert_eq!(
+        returned,
+        json!({"token": "t", "type": "HYBRID", "number": 1})
+    );
+    next(&mut heard, "/api/newJob").await;
+    // What is settled, or another process goes on with, does not go back.
+    lease.complete(1).await.unwrap();
+    client.lease().await.unwrap().let_go();
+    client.lease().await.unwrap().fail("broken").await.unwrap();
+    client.bye().await.unwrap();
+    let mut called = Vec::new();
+    while let Ok((path, _)) = heard.try_recv() {
+        called.push(path);
+    }
+    assert!(
+        !called.iter().any(|path| path == "/api/returnJob"),
+        "{called:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_worker_goes_on_from_its_dump() {
+    let (url, mut heard) = listening().await;
+    let client = of_kind::<Cpu>(&url).await;
+    let lease = client.lease().await.unwrap();
+    let kept = serde_json::to_string(&lease.dump()).unwrap();
+    lease.let_go();
+    let dump: Dump = serde_json::from_str(&kept).unwrap();
+    let (again, lease) = Client::<Cpu>::load(&dump, config("http://other.example/")).unwrap();
+    assert_eq!((again.token(), again.nickname()), ("t", "anna"));
+    assert_eq!(
+        (again.url(), again.display_name()),
+        (client.url(), "calm-river-1")
+    );
+    lease.unwrap().complete("x").await.unwrap();
+    assert_eq!(next(&mut heard, "/api/markAsDone").await["number"], 1);
+    let wrong = Client::<Gpu>::load(&dump, config(&url)).unwrap_err();
+    assert!(matches!(wrong, ClientError::Dump(_)), "{wrong}");
+    let (_, none) = Client::<Cpu>::load(&client.dump(), config(&url)).unwrap();
+    assert!(none.is_none());
+}
+
+#[tokio::test]
+async fn a_stage_gets_data_and_hands_data_on() {
+    let (url, mut heard) = listening().await;
+    let client = distcompute::Client::connect(config(&url), "a")
+        .await
+        .unwrap();
+    assert_eq!((client.project(), client.stage_name()), ("Words", "fetch"));
+    let lease = client.lease().await.unwrap();
+    assert_eq!(
+        (lease.number(), lease.data()),
+        (3, &Data::Json(json!([1, "a"])))
+    );
+    lease.log("half of it").await.unwrap();
+    let told = next(&mut heard, "/api/updateProgress").await;
+    assert_eq!(told, json!({"token": "t", "progress": "half of it"}));
+    lease.complete("made").await.unwrap();
+    let done = next(&mut heard, "/api/completeJob").await;
+    assert_eq!(done, json!({"token": "t", "number": 3, "data": "made"}));
+    client.lease().await.unwrap().flag_invalid().await.unwrap();
+    next(&mut heard, "/api/flagInvalidData").await;
+    client.lease().await.unwrap().fail("no").await.unwrap();
+    assert_eq!(next(&mut heard, "/api/failJob").await["message"], "no");
+    drop(client.lease().await.unwrap());
+    next(&mut heard, "/api/returnJob").await;
+    client.bye().await.unwrap();
 }

@@ -79,8 +79,11 @@ struct DayRow {
 }
 
 async fn contributor(State(app): State<App>, path: ContributorPath) -> Result<Response, ApiError> {
-    let (nickname, view) = find_contributor(&app, path).await?;
-    let counts = app.service.counts().await?;
+    let ((nickname, view), counts, frame) = tokio::try_join!(
+        find_contributor(&app, path),
+        async { Ok(app.service.counts().await?) },
+        Frame::of(&app),
+    )?;
     let own = WorkerQuery {
         nickname: Some(nickname.clone()),
         limit: WORKERS,
@@ -109,7 +112,7 @@ async fn contributor(State(app): State<App>, path: ContributorPath) -> Result<Re
         pairs: grouped(day.pairs),
     });
     page(&ContributorPage {
-        frame: Frame::of(&app).await?,
+        frame,
         noun: Noun::of(&counts),
         has_pairs: counts.kind != Some(Kind::Data),
         places: places.collect(),

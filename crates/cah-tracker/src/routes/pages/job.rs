@@ -111,12 +111,16 @@ async fn job(
     path: JobPath,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    let (found, counts, frame) = tokio::try_join!(
+        find_job(&app, path, &headers),
+        async { Ok(app.service.counts().await?) },
+        Frame::of(&app),
+    )?;
     let FoundJob {
         record,
         to_operator,
         attempts_left_off,
-    } = find_job(&app, path, &headers).await?;
-    let counts = app.service.counts().await?;
+    } = found;
     let stage = match record.state {
         // It is through with all of them, or in none.
         JobState::Closed | JobState::Banned => String::new(),
@@ -134,7 +138,7 @@ async fn job(
         task => public_about(task),
     };
     page(&JobPage {
-        frame: Frame::of(&app).await?,
+        frame,
         noun: Noun::of(&counts),
         number: grouped(record.number),
         about,

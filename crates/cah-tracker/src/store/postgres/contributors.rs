@@ -3,7 +3,7 @@
 use cah_protocol::OutcomeCounts;
 
 use super::{
-    connection::{Connection, stage, storable},
+    connection::{Connection, Params, stage, storable},
     pool::Transaction,
 };
 use crate::store::{
@@ -47,16 +47,24 @@ pub(super) async fn view(
     let Some(id) = known.map(|row| row.get::<_, i64>(0)) else {
         return Ok(None);
     };
-    let boards = db
-        .query(
+    let days = i64::from(days);
+    let (of_boards, of_days): (Params<'_>, Params<'_>) = (&[&id], &[&id, &days]);
+    // Sent together.
+    let (boards, days) = futures::try_join!(
+        db.query(
             "SELECT stage, jobs, pairs,
                     (SELECT count(*) FROM boards other
                      WHERE other.stage = b.stage
                        AND (other.jobs, other.pairs) > (b.jobs, b.pairs))
              FROM boards b WHERE contributor = $1 AND jobs > 0 ORDER BY stage",
-            &[&id],
-        )
-        .await?;
+            of_boards,
+        ),
+        db.query(
+            "SELECT stage, day, jobs, pairs FROM days WHERE contributor = $1 AND jobs > 0
+             ORDER BY day DESC, stage LIMIT $2",
+            of_days,
+        ),
+    )?;
     if boards.is_empty() {
         return Ok(None);
     }
@@ -66,13 +74,6 @@ pub(super) async fn view(
         pairs: unsigned(row.get(2)),
         rank: unsigned(row.get(3)) + 1,
     });
-    let days = db
-        .query(
-            "SELECT stage, day, jobs, pairs FROM days WHERE contributor = $1 AND jobs > 0
-             ORDER BY day DESC, stage LIMIT $2",
-            &[&id, &i64::from(days)],
-        )
-        .await?;
     let days = days.iter().rev().map(|row| Day {
         stage: stage(row.get(0)),
         begin: DAY * row.get::<_, i64>(1),

@@ -1,11 +1,11 @@
-//! Workers that say of their input that it is no good.
+//! Workers that say of their input that it is no good, or do not want to go on with it.
 
 use super::{connection::stage as stage_number, pool::Transaction};
 use crate::{
     clock::Timestamp,
     store::{
         Accepted, Flag, State, StoreError,
-        rules::{self, FLAGGED},
+        rules::{self, FLAGGED, GIVEN_BACK},
     },
 };
 
@@ -22,7 +22,38 @@ pub(super) async fn flag(
     flag: Flag,
     now: Timestamp,
 ) -> Result<Accepted, StoreError> {
-    // The worker is locked first, then its lease, then the job, as in all that is about a worker.
+    let Some(held) = lock(tx, worker, None, FLAGGED).await? else {
+        return Ok(Accepted::Repeated);
+    };
+    let (state, stage) = report(tx, worker, &held, flag, now).await?;
+    end(tx, &held, state, stage).await?;
+    remember(tx, worker, held.number, FLAGGED).await?;
+    Ok(Accepted::Counted)
+}
+
+/// Opens the job of a worker that does not want to go on with it.
+pub(super) async fn give_back(
+    tx: &mut Transaction,
+    worker: i64,
+    number: Option<u64>,
+) -> Result<Accepted, StoreError> {
+    let Some(held) = lock(tx, worker, number, GIVEN_BACK).await? else {
+        return Ok(Accepted::Repeated);
+    };
+    end(tx, &held, State::Open, held.stage).await?;
+    remember(tx, worker, held.number, GIVEN_BACK).await?;
+    Ok(Accepted::Counted)
+}
+
+/// The lease of a worker, where it is on the job that the call names; `None` where the call repeats
+/// one that settled it in this way. The worker is locked first, then its lease, then the job, as in
+/// all that is about a worker.
+async fn lock(
+    tx: &Transaction,
+    worker: i64,
+    named: Option<u64>,
+    how: i64,
+) -> Result<Option<Held>, StoreError> {
     let row = tx
         .query_opt(
             "SELECT first_stage, settled, settled_as FROM workers WHERE id = $1 FOR UPDATE",
@@ -36,24 +67,28 @@ pub(super) async fn flag(
             &[&worker],
         )
         .await?;
-    let Some(lease) = lease else {
-        let settled = Option::zip(row.get(1), row.get(2));
-        return rules::repeats(None, FLAGGED, None, settled);
-    };
-    let number = lease.get(0);
-    let held = Held {
-        number,
+    let held = lease.map(|lease| Held {
+        number: lease.get(0),
         attempt: lease.get(1),
         stage: row.get(0),
-    };
-    let (state, stage) = report(tx, worker, &held, flag, now).await?;
-    end(tx, &held, state, stage).await?;
+    });
+    match held {
+        Some(held) if rules::is_named(named, held.number) => Ok(Some(held)),
+        held => {
+            let settled = Option::zip(row.get(1), row.get(2));
+            let held = held.map(|held| held.number);
+            rules::repeats(named, how, held, settled).map(|_| None)
+        }
+    }
+}
+
+async fn remember(tx: &Transaction, worker: i64, number: i64, how: i64) -> Result<(), StoreError> {
     tx.execute(
         "UPDATE workers SET settled = $2, settled_as = $3 WHERE id = $1",
-        &[&worker, &number, &FLAGGED],
+        &[&worker, &number, &how],
     )
     .await?;
-    Ok(Accepted::Counted)
+    Ok(())
 }
 
 /// Counts the report, and says what becomes of the job.

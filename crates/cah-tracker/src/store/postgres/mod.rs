@@ -153,6 +153,21 @@ impl PostgresStore {
         self.leader.appear(&db, now).await
     }
 
+    /// Says in the worker's place what it is doing, once that stands.
+    fn note<T>(
+        &self,
+        worker: i64,
+        doing: &str,
+        done: Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        match &done {
+            Ok(_) => self.presence.note(worker, doing),
+            Err(StoreError::UnknownWorker) => self.presence.remove(worker),
+            Err(_) => {}
+        }
+        done
+    }
+
     /// Takes note of workers that were removed here.
     fn forget(&self, gone: &[i64]) {
         gone.iter().for_each(|worker| self.presence.remove(*worker));
@@ -236,12 +251,7 @@ impl Jobs for PostgresStore {
         let flag = flag.by(role);
         let _place = self.committer.place(worker)?;
         let flagged = atomically!(self.pool, |tx| flags::flag(tx, worker, flag, moment.now));
-        match &flagged {
-            Ok(_) => self.presence.note(worker, "Flagged a job"),
-            Err(StoreError::UnknownWorker) => self.presence.remove(worker),
-            Err(_) => {}
-        }
-        flagged
+        self.note(worker, "Flagged a job", flagged)
     }
 
     async fn fail(
@@ -258,6 +268,18 @@ impl Jobs for PostgresStore {
             now: moment.now,
         };
         self.committer.call(Change::Fail, ask).await
+    }
+
+    async fn give_back(
+        &self,
+        caller: Caller,
+        number: Option<u64>,
+        moment: Moment,
+    ) -> Result<Accepted, StoreError> {
+        let (worker, _) = self.touch(caller, moment, None).await?;
+        let _place = self.committer.place(worker)?;
+        let given = atomically!(self.pool, |tx| flags::give_back(tx, worker, number));
+        self.note(worker, rules::GAVE_BACK, given)
     }
 
     async fn counts(&self) -> Result<Counts, StoreError> {

@@ -38,11 +38,13 @@ macro_rules! excluded {
     };
 }
 
-/// How many workers of the machine `$3` are connected, counted no further than to `$4`.
-macro_rules! neighbours {
+/// Whether as many workers of the machine `$3` are connected as `$4` says; where that is nothing, they
+/// are not even counted.
+macro_rules! crowded {
     () => {
-        "(SELECT count(*) FROM (SELECT 1 FROM workers WHERE machine = $3::text
-                                LIMIT $4::bigint) AS neighbours)"
+        "CASE WHEN $4::bigint IS NULL THEN false
+              ELSE (SELECT count(*) FROM (SELECT 1 FROM workers WHERE machine = $3::text
+                                          LIMIT $4::bigint) AS neighbours) >= $4::bigint END"
     };
 }
 
@@ -62,9 +64,9 @@ const JOIN: &str = concat!(
      WHERE (SELECT count(*) FROM stages) = $14
            AND NOT ",
     excluded!(),
-    " AND ",
-    neighbours!(),
-    " < $4 ON CONFLICT (display_name) DO NOTHING RETURNING id"
+    " AND NOT ",
+    crowded!(),
+    " ON CONFLICT (display_name) DO NOTHING RETURNING id"
 );
 
 /// Why a worker could not join.
@@ -73,8 +75,7 @@ const EXPLAIN_JOIN: &str = concat!(
             EXISTS (SELECT 1 FROM workers WHERE display_name = $5), ",
     excluded!(),
     ", ",
-    neighbours!(),
-    " >= $4"
+    crowded!()
 );
 
 /// In the order of their ids, so that two who lock several never wait for each other.
@@ -127,7 +128,7 @@ struct Whence {
     address: String,
     nickname: String,
     machine: String,
-    places: i64,
+    places: Option<i64>,
 }
 
 impl Whence {
@@ -137,7 +138,7 @@ impl Whence {
             address: worker.address.to_string(),
             nickname: storable(&nickname).into_owned(),
             machine: machine_of(worker.address).to_string(),
-            places: worker.places.into(),
+            places: worker.places.map(i64::from),
         }
     }
 }
@@ -211,7 +212,8 @@ pub(super) async fn join_after_all(
         return Ok(Err(StoreError::Excluded));
     }
     if row.get(3) {
-        return Ok(Err(StoreError::Crowded(ask.worker.places)));
+        let places = ask.worker.places.unwrap_or(u32::MAX);
+        return Ok(Err(StoreError::Crowded(places)));
     }
     let known = usize::try_from(*stages).unwrap_or(0);
     if ask.worker.role.span(known).is_none() {

@@ -12,7 +12,7 @@ use crate::{
     store::{
         Accepted, Claim, Claimed, Completion, Failure, Flag, Moment, Order, Role, State,
         StoreError, keys,
-        rules::{self, COMPLETED, FAILED, FLAGGED, Place, signed, unsigned},
+        rules::{self, COMPLETED, FAILED, FLAGGED, GIVEN_BACK, Place, signed, unsigned},
     },
 };
 
@@ -307,16 +307,34 @@ pub(super) fn set_back(
     end_lease(db, lease, end)
 }
 
+/// Opens the job of a worker that does not want to go on with it.
+pub(super) fn give_back(
+    db: &Connection,
+    worker: i64,
+    number: Option<u64>,
+) -> Result<Accepted, StoreError> {
+    let standing = Standing::of(db, worker)?;
+    let Some(lease) = standing.lease_or_repeat(number, GIVEN_BACK)? else {
+        return Ok(Accepted::Repeated);
+    };
+    settle(db, worker, lease, open_at(lease), GIVEN_BACK)?;
+    Ok(Accepted::Counted)
+}
+
+/// Where a job is that nothing has become of.
+fn open_at(lease: &Lease) -> Place {
+    Place {
+        state: State::Open,
+        stage: lease.stage,
+    }
+}
+
 /// Opens the job of a worker that leaves, and returns whether it had one.
-pub(super) fn give_back(db: &Connection, worker: i64) -> Result<bool, StoreError> {
+pub(super) fn leave_open(db: &Connection, worker: i64) -> Result<bool, StoreError> {
     let Some(lease) = Standing::of(db, worker)?.lease else {
         return Ok(false);
     };
-    let end = Place {
-        state: State::Open,
-        stage: lease.stage,
-    };
-    end_lease(db, &lease, end)?;
+    end_lease(db, &lease, open_at(&lease))?;
     Ok(true)
 }
 

@@ -215,6 +215,18 @@ impl Jobs for SqliteStore {
         .await
     }
 
+    async fn give_back(
+        &self,
+        caller: Caller,
+        number: Option<u64>,
+        moment: Moment,
+    ) -> Result<Accepted, StoreError> {
+        self.write_for(caller, moment, rules::GAVE_BACK, move |db, worker| {
+            leases::give_back(db, worker, number)
+        })
+        .await
+    }
+
     async fn counts(&self) -> Result<Counts, StoreError> {
         self.writer.check()?;
         let mut counts = self.counts.borrow().clone();

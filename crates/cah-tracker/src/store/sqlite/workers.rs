@@ -50,8 +50,11 @@ pub(super) fn insert(
         return Err(StoreError::Excluded);
     }
     let machine = machine_of(worker.address).to_string();
-    if neighbours(db, &machine, worker.places)? >= worker.places {
-        return Err(StoreError::Crowded(worker.places));
+    // Where any number may be there they are not even counted.
+    if let Some(places) = worker.places
+        && neighbours(db, &machine, places)? >= places
+    {
+        return Err(StoreError::Crowded(places));
     }
     let stages: i64 = db
         .prepare_cached("SELECT count(*) FROM stages")?
@@ -90,7 +93,7 @@ fn neighbours(db: &Connection, machine: &str, most: u32) -> rusqlite::Result<u32
 
 /// Removes a worker that says goodbye and re-opens what it holds.
 pub(super) fn remove(db: &Connection, worker: i64) -> Result<(), StoreError> {
-    leases::give_back(db, worker)?;
+    leases::leave_open(db, worker)?;
     delete(db, worker)
 }
 

@@ -263,6 +263,32 @@ pub(super) async fn a_repeated_failure_counts_nothing(store: &dyn Store) {
     assert!(matches!(wrong, Err(StoreError::NoLease)));
 }
 
+pub(super) async fn a_job_that_is_given_back_has_not_failed(store: &dyn Store) {
+    let (worker, other) = (hybrid(store, "a").await, hybrid(store, "b").await);
+    let give_back = |number| store.give_back(worker, number, at(NOW));
+    assert!(matches!(give_back(None).await, Err(StoreError::NoLease)));
+    // More often than a job may fail.
+    for _ in 0..=MAX_FAILURES {
+        assert_eq!(claim(store, worker).await.unwrap().number, 1);
+        assert!(matches!(give_back(Some(2)).await, Err(StoreError::NoLease)));
+        assert_eq!(give_back(Some(1)).await.unwrap(), Accepted::Counted);
+        assert_eq!(give_back(Some(1)).await.unwrap(), Accepted::Repeated);
+        assert_eq!(give_back(None).await.unwrap(), Accepted::Repeated);
+    }
+    let counts = store.counts().await.unwrap();
+    assert_eq!(
+        (counts.open_at(0), counts.leased(), counts.parked),
+        (4, 0, 0)
+    );
+    assert_eq!(store.records(0, 1).await.unwrap()[0].failures, 0);
+    assert_eq!(claim(store, other).await.unwrap().number, 1);
+    // It is somebody else's by now.
+    assert_eq!(give_back(Some(1)).await.unwrap(), Accepted::Repeated);
+    assert_eq!(store.counts().await.unwrap().leased(), 1);
+    let wrong = store.complete(worker, pairs(1), at(NOW)).await;
+    assert!(matches!(wrong, Err(StoreError::NoLease)));
+}
+
 pub(super) async fn a_hand_over_may_close(store: &dyn Store) {
     let cpu = join(store, "c", WorkerType::Cpu).await;
     claim(store, cpu).await.unwrap();

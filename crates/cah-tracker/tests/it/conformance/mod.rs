@@ -60,7 +60,7 @@ async fn join(store: &dyn Store, name: &str, role: impl Into<Role>) -> Caller {
 
 fn newcomer(caller: Caller, name: &str) -> NewWorker {
     NewWorker {
-        places: u32::MAX,
+        places: None,
         address: LOCAL,
         token: caller.token,
         role: caller.role.unwrap(),
@@ -139,6 +139,7 @@ macro_rules! all_cases {
                 a_job_that_fails_comes_after_the_others,
                 a_job_that_fails_too_often_is_parked,
                 a_repeated_failure_counts_nothing,
+                a_job_that_is_given_back_has_not_failed,
                 a_hand_over_may_close,
                 chunks_are_added_once_and_numbered_on,
                 a_worker_without_a_job_has_received_none,

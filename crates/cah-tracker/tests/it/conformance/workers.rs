@@ -346,7 +346,7 @@ pub(super) async fn a_machine_has_so_many_workers(store: &dyn Store) {
     let register = |name: &'static str, address: &str| {
         let worker = NewWorker {
             address: address.parse().unwrap(),
-            places: 2,
+            places: Some(2),
             ..newcomer(caller(name, WorkerType::Hybrid), name)
         };
         store.register(worker, at(NOW))

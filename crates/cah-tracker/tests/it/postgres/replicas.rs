@@ -39,7 +39,7 @@ pub(super) fn caller(name: &str) -> Caller {
 
 pub(super) fn newcomer(name: &str) -> NewWorker {
     NewWorker {
-        places: u32::MAX,
+        places: None,
         address: LOCAL,
         token: TokenHash::of(name),
         role: WorkerType::Hybrid.into(),

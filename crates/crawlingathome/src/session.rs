@@ -1,0 +1,141 @@
+//! One worker, as its tracker knows it: who it is, and how its calls are worded.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use cah_protocol::{SUCCESS, WorkerType, distcompute};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::task::JoinHandle;
+
+use crate::{ClientError, RetryPolicy, api::Api};
+
+/// Which of the two public protocols a worker speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// Crawling@Home: each call names the type of worker.
+    Crawler(WorkerType),
+    /// DistCompute: the token says it all.
+    Stage,
+}
+
+impl Dialect {
+    fn worker_type(self) -> Option<WorkerType> {
+        match self {
+            Self::Crawler(worker_type) => Some(worker_type),
+            Self::Stage => None,
+        }
+    }
+
+    /// What a call that was carried out is answered.
+    fn done(self) -> &'static str {
+        match self {
+            Self::Crawler(_) => SUCCESS,
+            Self::Stage => distcompute::OK,
+        }
+    }
+}
+
+/// The body of a call.
+#[derive(Serialize)]
+struct Call<'a, T> {
+    token: &'a str,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    worker_type: Option<WorkerType>,
+    #[serde(flatten)]
+    what: T,
+}
+
+/// What a call has that says who calls and no more.
+#[derive(Serialize)]
+struct Nothing {}
+
+/// A worker that its tracker has taken in.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) api: Api,
+    pub(crate) dialect: Dialect,
+    /// The worker's secret.
+    pub(crate) token: String,
+    /// Its name on pages; empty where it is not known.
+    pub(crate) display_name: String,
+    /// Whom its work is counted for.
+    pub(crate) nickname: String,
+    /// The longest pause between two signs of life while a job is held.
+    pub(crate) heartbeat: Duration,
+    /// A job that is on its way back: it has to arrive before another one is asked for, or it would
+    /// count as one that failed.
+    pub(crate) returning: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Session {
+    /// A call with a typed answer.
+    pub(crate) async fn ask<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        what: impl Serialize,
+    ) -> Result<T, ClientError> {
+        self.api.post(path, &self.call(what)).await
+    }
+
+    /// A call whose answer says that it was carried out, and no more.
+    pub(crate) async fn tell(&self, path: &str, what: impl Serialize) -> Result<(), ClientError> {
+        let done = self.dialect.done();
+        self.api.command(path, &self.call(what), done, None).await
+    }
+
+    /// The same in one attempt.
+    pub(crate) async fn tell_once(
+        &self,
+        path: &str,
+        what: impl Serialize,
+    ) -> Result<(), ClientError> {
+        let once = Some(RetryPolicy::once());
+        let done = self.dialect.done();
+        self.api.command(path, &self.call(what), done, once).await
+    }
+
+    /// A call beyond the public protocols, which is answered alike in both, in one attempt.
+    pub(crate) async fn tell_own(
+        &self,
+        path: &str,
+        what: impl Serialize,
+    ) -> Result<(), ClientError> {
+        let once = Some(RetryPolicy::once());
+        self.api
+            .command(path, &self.call(what), SUCCESS, once)
+            .await
+    }
+
+    /// Leases a job, once the last one has arrived where it was given back.
+    pub(crate) async fn new_job<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
+        let returning = self.returning().take();
+        if let Some(returning) = returning {
+            let _ = returning.await;
+        }
+        self.ask("api/newJob", Nothing {}).await
+    }
+
+    pub(crate) async fn is_alive(&self) -> Result<bool, ClientError> {
+        self.ask("api/validateWorker", Nothing {}).await
+    }
+
+    pub(crate) async fn bye(&self) -> Result<(), ClientError> {
+        self.tell_once("api/bye", Nothing {}).await
+    }
+
+    pub(crate) fn returning(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
+        self.returning
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn call<T>(&self, what: T) -> Call<'_, T> {
+        Call {
+            token: &self.token,
+            worker_type: self.dialect.worker_type(),
+            what,
+        }
+    }
+}
