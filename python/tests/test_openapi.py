@@ -113,6 +113,31 @@ def gpu(tracker):
     return {"body": worker(tracker, "GPU")[0]}
 
 
+def bringing(tracker):
+    """A CPU worker that holds a job brings a file with its token."""
+    fields = worker(tracker, "CPU")[0]
+    return {
+        "path_parameters": {"name": "images.tar"},
+        "headers": {"Authorization": f"Bearer {fields['token']}"},
+        "body": b"images",
+    }
+
+
+def bringing_with_key(tracker):
+    """The same at the address that it was told."""
+    fields = worker(tracker, "CPU")[0]
+    address = tracker.get("/api/getUploadAddress", type="CPU", token=fields["token"]).text
+    key = address.rstrip("/").rsplit("/", 1)[1]
+    return {"path_parameters": {"key": key, "name": "images.tar"}, "body": b"images"}
+
+
+def brought(tracker):
+    call = bringing(tracker)
+    url = f"{tracker.url}/staging/images.tar"
+    answer = requests.put(url, headers=call["headers"], data=call["body"], timeout=30)
+    return {"path_parameters": {"name": answer.text.rsplit("/", 1)[1]}}
+
+
 def contributor(tracker):
     """Somebody who finished a job."""
     fields = worker(tracker, "HYBRID")[0]
@@ -157,6 +182,9 @@ SOUND = {
     ("post", "/api/failJob"): body_of("HYBRID", message="no such file"),
     ("post", "/api/returnJob"): body_of("HYBRID"),
     ("post", "/api/bye"): body_of("HYBRID"),
+    ("put", "/staging/{name}"): bringing,
+    ("put", "/staging/{key}/{name}"): bringing_with_key,
+    ("get", "/staging/{name}"): brought,
     ("post", "/api/isCompleted"): body(addresses=["http://cpu/images.tar"]),
     ("post", "/custom/lookup-wat"): body(url="https://data.example.org/a.warc.wat.gz"),
     ("post", "/custom/markasdone-cpu"): body(shards=[300], urls={"300": "a"}, nickname="ada"),
@@ -194,9 +222,10 @@ def test_a_sound_call_is_carried_out_as_described(untouched, method, path):
         [call["media_type"]] = SPECIFICATION["paths"][path][method]["requestBody"]["content"]
     if path.startswith("/admin/"):
         call["headers"] = {"Authorization": f"Bearer {TOKEN}"}
+    made = 201 if method == "put" else 200
     case = schema[path][method.upper()].Case(**call)
     answer = case.call_and_validate(checks=CHECKS)
-    assert answer.status_code == 200, answer.text
+    assert answer.status_code == made, answer.text
 
 
 def test_the_description_is_valid_openapi(tracker):

@@ -1,6 +1,6 @@
 //! What an operator may set.
 
-use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use cah_protocol::WorkerType;
 use ipnet::IpNet;
@@ -51,6 +51,11 @@ pub struct Config {
     /// Where workers of each type bring their results, any text; one is drawn at random. A type
     /// without an entry gets the tracker's own staging URL.
     pub upload_addresses: BTreeMap<WorkerType, Vec<String>>,
+    /// The folder in which the tracker keeps what CPU workers hand over, where it does; with several
+    /// trackers one that all of them have.
+    pub staging: Option<PathBuf>,
+    /// The most bytes of a file there.
+    pub staging_limit: u64,
     /// The address by which workers reach the tracker, where it is not the one that they ask for
     /// (behind a proxy that changes the host).
     pub public_url: Option<Url>,
@@ -76,6 +81,8 @@ impl Default for Config {
             reaper_interval: Duration::from_secs(30),
             series_interval: Duration::from_secs(900),
             upload_addresses: BTreeMap::new(),
+            staging: None,
+            staging_limit: 4 << 30,
             public_url: None,
         }
     }

@@ -39,6 +39,7 @@ pub mod operation;
 mod routes;
 mod secret;
 mod service;
+mod staging;
 pub mod store;
 mod text;
 mod tls;

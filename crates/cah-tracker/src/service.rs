@@ -172,6 +172,7 @@ impl Service {
             let display_name = names::draw();
             let worker = NewWorker {
                 token: TokenHash::of(&token),
+                upload_key: TokenHash::of(&token::upload_key(&token)),
                 role,
                 display_name: display_name.clone(),
                 address,

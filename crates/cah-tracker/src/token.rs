@@ -25,6 +25,13 @@ pub(crate) fn draw(form: TokenForm) -> String {
     }
 }
 
+/// The key in the address where a worker brings files. It follows from the token, so that the worker
+/// can be told it again, and tells nothing of it: addresses end up in logs.
+pub(crate) fn upload_key(token: &str) -> String {
+    let digest = Sha256::digest(format!("upload {token}"));
+    HEXLOWER.encode(&digest[..16])
+}
+
 /// The SHA-256 of a token. Only this is stored, so that a copy of the store opens no worker.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TokenHash([u8; 32]);

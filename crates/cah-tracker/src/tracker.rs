@@ -20,6 +20,7 @@ use crate::{
     operation::finished,
     routes::{self, Callers},
     service::Service,
+    staging::Staging,
     store::{Counts, Kind, Store, StoreError},
     text,
     tls::Tls,
@@ -34,6 +35,9 @@ const EXCLUSIONS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How often the files of the certificate are looked at.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How often what was handed over and is used up is removed.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How often addresses that are quiet are forgotten.
 const QUIET_INTERVAL: Duration = Duration::from_secs(60);
@@ -106,8 +110,8 @@ impl Tracker {
         service.read_exclusions().await?;
         if hands_over_to_nobody(service.config(), &service.counts().await?) {
             tracing::warn!(
-                "no upload address is set for CPU workers, and the one of this tracker's own \
-                 staging takes nothing yet; set one, like `--upload-address CPU=ADDRESS`"
+                "no upload address is set for CPU workers, and this tracker has no staging of its \
+                 own; set one, like `--upload-address CPU=ADDRESS`, or a folder with `--staging`"
             );
         }
 
@@ -116,10 +120,16 @@ impl Tracker {
         let callers = Callers::new(config.trusted_proxies.clone(), config.rate_limit);
         let callers = Arc::new(callers);
         let stopping = CancellationToken::new();
+        let staging = service.config().staging.as_deref();
+        let limit = service.config().staging_limit;
+        let staging = staging
+            .map(|folder| Staging::open(folder, limit))
+            .transpose()?;
         let (app, rendering) = routes::site(
             Arc::clone(&service),
             addr,
             Arc::clone(&callers),
+            staging.clone(),
             stopping.clone(),
         );
         let stopped = async {
@@ -138,6 +148,11 @@ impl Tracker {
         let quiet = move || forget_quiet(Arc::clone(&callers));
         background.spawn(kept_up("forgetting who is quiet", quiet));
         background.spawn(kept_up("rendering", rendering));
+        if let Some(staging) = staging {
+            let service = Arc::clone(&service);
+            let sweep = move || keep_swept(staging.clone(), Arc::clone(&service));
+            background.spawn(kept_up("removing what is used up", sweep));
+        }
         if let Some(tls) = tls {
             let fresh = move || keep_fresh(tls.clone());
             background.spawn(kept_up("reading the certificate", fresh));
@@ -207,14 +222,18 @@ impl RunningTracker {
     }
 }
 
-/// Whether CPU workers are told an address that takes nothing yet: the tracker's own staging.
+/// Whether CPU workers are told an address that takes nothing: that of a staging which there is not.
 fn hands_over_to_nobody(config: &Config, counts: &Counts) -> bool {
     let of_shards = match counts.kind {
         Some(kind) => kind == Kind::Shards,
         None => counts.has_default_stages(),
     };
     let hand_over = counts.stages.len() > 1;
-    of_shards && hand_over && config.upload_addresses_of(WorkerType::Cpu).is_empty()
+    let takes_nothing = config.staging.is_none();
+    of_shards
+        && hand_over
+        && takes_nothing
+        && config.upload_addresses_of(WorkerType::Cpu).is_empty()
 }
 
 /// The reaper, the series and the heartbeats' storing, each on a task of its own.
@@ -262,6 +281,19 @@ async fn forget_quiet(callers: Arc<Callers>) {
     loop {
         ticks.tick().await;
         callers.forget_quiet();
+    }
+}
+
+/// Removes what CPU workers handed over once it is used up.
+async fn keep_swept(staging: Staging, service: Arc<Service>) {
+    let mut ticks = interval(SWEEP_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let idle = service.config().idle_timeout;
+        if let Err(error) = staging.sweep(service.store(), idle).await {
+            tracing::warn!(%error, "what is used up was not removed; it will be tried again");
+        }
     }
 }
 

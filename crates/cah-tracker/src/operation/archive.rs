@@ -226,7 +226,7 @@ impl FirstVersion {
     /// The columns that a table was given since, at its end.
     fn added(table: &str) -> &'static [Lacking] {
         match table {
-            "workers" => &[Lacking::Text, Lacking::Number, Lacking::Text],
+            "workers" => &[Lacking::Text, Lacking::Number, Lacking::Text, Lacking::Text],
             "completions" => &[Lacking::Nothing],
             _ => &[],
         }

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     service::Work,
     store::{Caller, Role},
+    token::upload_key,
 };
 
 /// The most pairs that one job can give: the sample ids of its chunk.
@@ -43,7 +44,8 @@ async fn get_upload_address(
     headers: HeaderMap,
     params: Params,
 ) -> Result<String, ApiError> {
-    Ok(upload_address(&app, &headers, params.worker_type()?))
+    let token = params.get("token");
+    Ok(upload_address(&app, &headers, params.worker_type()?, token))
 }
 
 /// Beyond the public protocol, a worker may name the job that it means (`number`), and is refused
@@ -121,11 +123,24 @@ async fn is_completed(
     Ok(Json(app.service.store().finished(addresses).await?))
 }
 
-/// One of the operator's addresses for that type, or the tracker's own staging.
-pub(super) fn upload_address(app: &App, headers: &HeaderMap, worker_type: WorkerType) -> String {
+/// One of the operator's addresses for that type, or the tracker's own staging: with its key for a
+/// worker that is known, so that any program can bring files there.
+pub(super) fn upload_address(
+    app: &App,
+    headers: &HeaderMap,
+    worker_type: WorkerType,
+    token: Option<&str>,
+) -> String {
     match app.service.config().upload_addresses_of(worker_type) {
         addresses @ [_, ..] => addresses[random_range(0..addresses.len())].clone(),
-        [] => format!("{}staging/", own_url(app, headers)),
+        [] => {
+            let key = token.map(|token| format!("{}/", upload_key(token)));
+            format!(
+                "{}staging/{}",
+                own_url(app, headers),
+                key.unwrap_or_default()
+            )
+        }
     }
 }
 

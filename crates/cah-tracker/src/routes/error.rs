@@ -60,6 +60,8 @@ pub(super) enum ApiError {
     Overloaded,
     /// 507: the folder for temporary files.
     NoRoom,
+    /// 507: the folder for what is handed over.
+    NoStagingRoom,
 }
 
 impl ApiError {
@@ -132,6 +134,10 @@ impl ApiError {
                 StatusCode::INSUFFICIENT_STORAGE,
                 "The tracker's folder for temporary files cannot be used. Free some space there, \
                  or name another folder in TMPDIR.",
+            ),
+            Self::NoStagingRoom => (
+                StatusCode::INSUFFICIENT_STORAGE,
+                "The tracker's staging takes no more files at the moment. Please try again later.",
             ),
             Self::Internal => (
                 StatusCode::INTERNAL_SERVER_ERROR,

@@ -12,6 +12,7 @@ mod live;
 mod monitor;
 mod operator;
 mod pages;
+mod staging;
 mod whole_wats;
 mod workers;
 
@@ -29,7 +30,7 @@ use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{service::Service, text};
+use crate::{service::Service, staging::Staging, text};
 
 pub(crate) use callers::{Callers, from_peer};
 use error::ApiError;
@@ -57,6 +58,7 @@ struct Shared {
     slow_reads: Arc<Semaphore>,
     whole_wats: WholeWats,
     callers: Arc<Callers>,
+    staging: Option<Staging>,
     turns: Turns,
     metrics: Metrics,
     live: Live,
@@ -76,6 +78,7 @@ pub(crate) fn site(
     service: Arc<Service>,
     addr: SocketAddr,
     callers: Arc<Callers>,
+    staging: Option<Staging>,
     stopped: CancellationToken,
 ) -> (Router, impl Fn() -> BoxFuture<'static, ()> + Send + 'static) {
     let calls = Router::new()
@@ -94,6 +97,7 @@ pub(crate) fn site(
         .layer(from_fn(in_time));
     let state = App(Arc::new(Shared {
         callers,
+        staging,
         service,
         addr,
         slow_reads: Arc::new(Semaphore::new(1)),
@@ -106,6 +110,7 @@ pub(crate) fn site(
     let rendering = move || live::keep_rendering(shown.clone()).boxed();
     let app = calls
         .merge(admin::long_routes())
+        .merge(staging::long_routes())
         .layer(from_fn_with_state(state.clone(), callers::identify))
         .layer(from_fn_with_state(state.clone(), monitor::count))
         .with_state(state);

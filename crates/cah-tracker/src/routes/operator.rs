@@ -29,14 +29,15 @@ impl FromRequestParts<App> for Operator {
 
 /// Whether a call has the operator's token.
 pub(super) fn has_token(app: &App, headers: &HeaderMap) -> bool {
-    let sent = headers.get(header::AUTHORIZATION);
-    let sent = sent.and_then(|value| value.to_str().ok());
-    let bearer = sent.and_then(|value| {
-        let (scheme, token) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then_some(token)
-    });
     let token = app.service.config().admin_token.as_ref();
-    Option::zip(token, bearer).is_some_and(|(token, sent)| token.matches(sent))
+    Option::zip(token, bearer(headers)).is_some_and(|(token, sent)| token.matches(sent))
+}
+
+/// What a call has as `Authorization: Bearer`.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let sent = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = sent.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
 }
 
 /// Checks the password of a call of the public tracker, where the operator lets these in. A wrong one

@@ -67,8 +67,13 @@ async fn new(
     Ok(match role {
         Role::Crawler(worker_type) => Json(NewWorkerResponse {
             display_name: joined.display_name,
+            upload_address: crawlingathome::upload_address(
+                &app,
+                &headers,
+                worker_type,
+                Some(&joined.token),
+            ),
             token: joined.token,
-            upload_address: crawlingathome::upload_address(&app, &headers, worker_type),
             heartbeat,
         })
         .into_response(),

@@ -73,6 +73,7 @@ pub static TABLES: &[Table] = &[
             "address",
             "pairs",
             "machine",
+            "upload_hash",
         ],
     ),
     table("leases", &["number", "worker", "attempt", "since"]),

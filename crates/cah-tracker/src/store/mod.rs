@@ -20,7 +20,7 @@ use thiserror::Error;
 
 use cah_protocol::{OutcomeCounts, Shard};
 
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, token::TokenHash};
 
 pub(crate) use archive::Batch;
 pub use archive::{Archive, ArchiveError, Rows, TABLES, Table};
@@ -239,6 +239,10 @@ pub trait Workers: Send + Sync {
         progress: Option<String>,
         moment: Moment,
     ) -> Result<Role, StoreError>;
+
+    /// The job of the worker with this token, or with this key in the address where it brings files.
+    /// [`StoreError::UnknownWorker`], and [`StoreError::NoLease`] for one that holds none.
+    async fn held_by(&self, secret: TokenHash) -> Result<u64, StoreError>;
 
     /// Removes a worker and re-opens its job.
     async fn leave(&self, caller: Caller, moment: Moment) -> Result<Role, StoreError>;

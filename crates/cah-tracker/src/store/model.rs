@@ -131,6 +131,8 @@ pub struct Caller {
 pub struct NewWorker {
     /// The hash of its token.
     pub token: TokenHash,
+    /// The hash of the key in the address where it brings files.
+    pub upload_key: TokenHash,
     /// What it is taken in as.
     pub role: Role,
     /// Its name on pages, unique among the connected.

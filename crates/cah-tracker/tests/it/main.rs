@@ -16,4 +16,5 @@ mod postgres;
 mod races;
 mod recount;
 mod restart;
+mod staging;
 mod whole_wats;

@@ -523,6 +523,7 @@ impl<'a> World<'a> {
         let token = TokenHash::of(&name);
         let worker = NewWorker {
             places: None,
+            upload_key: TokenHash::of("key"),
             address: LOCAL,
             token,
             role,

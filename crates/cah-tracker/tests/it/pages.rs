@@ -20,6 +20,7 @@ async fn join(app: &TestApp, name: &str, nickname: &str, worker_type: WorkerType
     let (token, role) = (TokenHash::of(name), worker_type.into());
     let worker = NewWorker {
         places: None,
+        upload_key: TokenHash::of("key"),
         address: LOCAL,
         token,
         role,

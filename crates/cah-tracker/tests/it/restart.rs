@@ -91,6 +91,7 @@ async fn a_call_that_waited_for_a_restore_is_refused() {
     let join = async |name: &str| {
         let worker = NewWorker {
             places: None,
+            upload_key: TokenHash::of("key"),
             address: LOCAL,
             token: TokenHash::of(name),
             role: WorkerType::Hybrid.into(),

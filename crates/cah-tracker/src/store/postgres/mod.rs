@@ -47,7 +47,7 @@ use super::{
     Series, State, Store, StoreError, Telling, WorkerList, WorkerQuery, WorkerView, Workers,
     presence::Presence, rules,
 };
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, token::TokenHash};
 use analysis::Analysis;
 use batch::Change;
 use claims::ClaimAsk;
@@ -388,6 +388,7 @@ impl Admin for PostgresStore {
 #[async_trait]
 impl Workers for PostgresStore {
     async fn register(&self, worker: NewWorker, moment: Moment) -> Result<(), StoreError> {
+        let worker = Box::new(worker);
         let ask = JoinAsk { worker, moment };
         self.committer.call(Change::Join, ask).await.map(drop)
     }
@@ -400,6 +401,10 @@ impl Workers for PostgresStore {
     ) -> Result<Role, StoreError> {
         let (_, role) = self.touch(caller, moment, progress.as_deref()).await?;
         Ok(role)
+    }
+
+    async fn held_by(&self, secret: TokenHash) -> Result<u64, StoreError> {
+        workers::held_by(&*self.pool.get().await?, secret).await
     }
 
     async fn leave(&self, caller: Caller, moment: Moment) -> Result<Role, StoreError> {

@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/postgres/0002_history_and_exclusions.sql"),
     include_str!("../../../migrations/postgres/0003_upkeep.sql"),
     include_str!("../../../migrations/postgres/0004_places_and_indexes.sql"),
+    include_str!("../../../migrations/postgres/0005_staging.sql"),
 ];
 
 /// The version of a store on which all of them have run.

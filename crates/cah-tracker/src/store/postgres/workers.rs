@@ -50,7 +50,7 @@ macro_rules! crowded {
 
 /// A worker that wants to join.
 pub(super) struct JoinAsk {
-    pub(super) worker: NewWorker,
+    pub(super) worker: Box<NewWorker>,
     pub(super) moment: Moment,
 }
 
@@ -58,9 +58,9 @@ pub(super) struct JoinAsk {
 /// nothing keeps it out.
 const JOIN: &str = concat!(
     "INSERT INTO workers (token_hash, display_name, nickname, first_stage, last_stage, progress,
-                          first_seen, last_seen, deadline, role, address, machine)
+                          first_seen, last_seen, deadline, role, address, machine, upload_hash)
      SELECT $5::bytea, $6::text, $7::text, $8::bigint, $9::bigint, $10::text, $11::bigint,
-            $11::bigint, $12::bigint, $13::text, $1::text, $3::text
+            $11::bigint, $12::bigint, $13::text, $1::text, $3::text, $15::bytea
      WHERE (SELECT count(*) FROM stages) = $14
            AND NOT ",
     excluded!(),
@@ -178,6 +178,7 @@ pub(super) async fn join(
                 &moment.until,
                 &worker.role.as_text(),
                 &stages,
+                &worker.upload_key.as_bytes().as_slice(),
             ],
         )
         .await?;
@@ -317,6 +318,19 @@ pub(super) async fn reap(
 pub(super) const BY_TOKEN: &str = "
     SELECT id, role, last_seen, deadline, progress FROM workers
     WHERE token_hash = $1 AND deadline > $2";
+
+/// The job of a worker by one of its secrets.
+pub(super) async fn held_by(db: &Connection, secret: TokenHash) -> Result<u64, StoreError> {
+    let row = db
+        .query_opt(
+            "SELECT l.number FROM workers w LEFT JOIN leases l ON l.worker = w.id
+             WHERE w.token_hash = $1 OR w.upload_hash = $1",
+            &[&secret.as_bytes().as_slice()],
+        )
+        .await?;
+    let held: Option<i64> = row.ok_or(StoreError::UnknownWorker)?.get(0);
+    held.map(unsigned).ok_or(StoreError::NoLease)
+}
 
 /// The worker with this token, if it is still expected to call.
 pub(super) async fn find_by_token(

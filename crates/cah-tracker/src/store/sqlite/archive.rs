@@ -99,7 +99,7 @@ fn insert(db: &Connection, batch: Rows) -> Result<(), StoreError> {
 
 fn column(name: &str, value: Value) -> Column {
     match value {
-        Value::String(text) if name == "token_hash" => HEXLOWER
+        Value::String(text) if matches!(name, "token_hash" | "upload_hash") => HEXLOWER
             .decode(text.as_bytes())
             .map_or(Column::Text(text), Column::Blob),
         Value::String(text) => Column::Text(text),

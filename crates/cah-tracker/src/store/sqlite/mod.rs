@@ -32,7 +32,7 @@ use super::{
     presence::{Known, Presence},
     rules,
 };
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, token::TokenHash};
 use readers::Readers;
 use writer::{Terms, Writer};
 
@@ -382,6 +382,13 @@ impl Workers for SqliteStore {
         self.writer.check()?;
         let (_, role) = self.presence.touch(caller, moment, progress.as_deref())?;
         Ok(role)
+    }
+
+    async fn held_by(&self, secret: TokenHash) -> Result<u64, StoreError> {
+        let read = self
+            .readers
+            .call(move |db| Ok(workers::held_by(db, secret)));
+        read.await?
     }
 
     async fn leave(&self, caller: Caller, moment: Moment) -> Result<Role, StoreError> {

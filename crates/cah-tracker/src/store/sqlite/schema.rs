@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0002_stages_and_operation.sql"),
     include_str!("../../../migrations/sqlite/0003_history_and_exclusions.sql"),
     include_str!("../../../migrations/sqlite/0004_places_and_indexes.sql"),
+    include_str!("../../../migrations/sqlite/0005_staging.sql"),
 ];
 
 /// The version of a store on which all of them have run.

@@ -66,8 +66,8 @@ pub(super) fn insert(
     db.prepare_cached(
         "INSERT INTO workers (token_hash, display_name, nickname, first_stage, last_stage,
                               progress, first_seen, last_seen, deadline, role, address,
-                              machine)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11)",
+                              machine, upload_hash)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11, ?12)",
     )?
     .execute(params![
         worker.token.as_bytes(),
@@ -80,7 +80,8 @@ pub(super) fn insert(
         moment.until,
         worker.role.as_text(),
         worker.address.to_string(),
-        machine
+        machine,
+        worker.upload_key.as_bytes()
     ])?;
     Ok(db.last_insert_rowid())
 }
@@ -89,6 +90,19 @@ pub(super) fn insert(
 fn neighbours(db: &Connection, machine: &str, most: u32) -> rusqlite::Result<u32> {
     db.prepare_cached("SELECT count(*) FROM (SELECT 1 FROM workers WHERE machine = ?1 LIMIT ?2)")?
         .query_row(params![machine, most], |row| row.get(0))
+}
+
+/// The job of a worker by one of its secrets.
+pub(super) fn held_by(db: &Connection, secret: TokenHash) -> Result<u64, StoreError> {
+    let held: Option<Option<i64>> = db
+        .prepare_cached(
+            "SELECT l.number FROM workers w LEFT JOIN leases l ON l.worker = w.id
+             WHERE w.token_hash = ?1 OR w.upload_hash = ?1",
+        )?
+        .query_row([secret.as_bytes()], |row| row.get(0))
+        .optional()?;
+    let held = held.ok_or(StoreError::UnknownWorker)?;
+    held.map(unsigned).ok_or(StoreError::NoLease)
 }
 
 /// Removes a worker that says goodbye and re-opens what it holds.

@@ -61,6 +61,7 @@ async fn join(store: &dyn Store, name: &str, role: impl Into<Role>) -> Caller {
 fn newcomer(caller: Caller, name: &str) -> NewWorker {
     NewWorker {
         places: None,
+        upload_key: TokenHash::of("key"),
         address: LOCAL,
         token: caller.token,
         role: caller.role.unwrap(),

@@ -40,6 +40,7 @@ pub(super) fn caller(name: &str) -> Caller {
 pub(super) fn newcomer(name: &str) -> NewWorker {
     NewWorker {
         places: None,
+        upload_key: TokenHash::of("key"),
         address: LOCAL,
         token: TokenHash::of(name),
         role: WorkerType::Hybrid.into(),

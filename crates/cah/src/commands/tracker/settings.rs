@@ -109,8 +109,7 @@ pub(super) struct Settings {
     max_workers_per_address: Option<AtLeastOne>,
 
     /// Where workers of a type (HYBRID, CPU or GPU) bring their results: any text, which they are
-    /// told; one of several is drawn. Without one it is this tracker's own staging, which takes
-    /// nothing yet
+    /// told; one of several is drawn. Without one it is this tracker's own staging
     #[arg(
         long,
         env = "CAH_UPLOAD_ADDRESS",
@@ -119,6 +118,25 @@ pub(super) struct Settings {
         value_delimiter = ','
     )]
     upload_address: Option<Vec<UploadAddress>>,
+
+    /// The folder for what CPU workers hand over through this tracker; several trackers of one
+    /// project need one that all of them have [default: beside the store, if that is a file]
+    #[arg(
+        long,
+        env = "CAH_STAGING",
+        hide_env_values = true,
+        value_name = "FOLDER"
+    )]
+    staging: Option<PathBuf>,
+
+    /// The most bytes of a file there [default: 4294967296]
+    #[arg(
+        long,
+        env = "CAH_STAGING_LIMIT",
+        hide_env_values = true,
+        value_name = "BYTES"
+    )]
+    staging_limit: Option<u64>,
 
     /// The address under which workers reach this tracker, where a proxy changes it
     #[arg(
@@ -370,6 +388,8 @@ impl Settings {
                 .or(lower.max_workers_per_address),
             upload_address: self.upload_address.or(lower.upload_address),
             public_url: self.public_url.or(lower.public_url),
+            staging: self.staging.or(lower.staging),
+            staging_limit: self.staging_limit.or(lower.staging_limit),
             no_whole_wats: self.no_whole_wats.or(lower.no_whole_wats),
             admin_token_file: self.admin_token_file.or(lower.admin_token_file),
             password_calls: self.password_calls.or(lower.password_calls),
@@ -395,6 +415,7 @@ impl Settings {
             claim_order: Some(ClaimOrder::Oldest),
             max_workers: AtLeastOne::of(config.max_workers),
             max_workers_per_address: AtLeastOne::of(config.max_workers_per_address),
+            staging_limit: Some(config.staging_limit),
             no_whole_wats: Some(!config.whole_wats),
             password_calls: Some(config.password_calls),
             rate_limit: Some(config.rate_limit.map_or(0, NonZeroU32::get)),
@@ -426,6 +447,10 @@ impl Settings {
                 settings.max_workers_per_address,
                 default.max_workers_per_address,
             ),
+            staging: settings
+                .staging
+                .or_else(|| beside(settings.store.as_deref()?)),
+            staging_limit: settings.staging_limit.unwrap_or(default.staging_limit),
             whole_wats: !settings.no_whole_wats.unwrap_or(!default.whole_wats),
             admin_token: secret(admin_token(settings.admin_token_file)?)?,
             password_calls: settings.password_calls.unwrap_or(default.password_calls),
@@ -453,6 +478,12 @@ fn named(line: &str) -> Option<&str> {
     let name = line.split_once('=')?.0.trim();
     let plain = name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-');
     plain.then_some(name)
+}
+
+/// The folder for staging beside a store that is a file.
+fn beside(store: &str) -> Option<PathBuf> {
+    let path = store.strip_prefix("sqlite:")?;
+    Some(format!("{path}.staging").into())
 }
 
 fn secret(text: Option<String>) -> Result<Option<Secret>> {

@@ -1,0 +1,316 @@
+//! What CPU workers hand over, kept by the tracker itself until it is used up.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use tempfile::TempPath;
+use thiserror::Error;
+use tokio::{fs, io::AsyncWriteExt, task::spawn_blocking, time::timeout};
+
+use crate::{
+    operation::finished,
+    store::{State, Store, StoreError, Telling},
+};
+
+/// How long an upload may be silent.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the name of every file ends in.
+const ENDING: &str = ".tar";
+
+/// What the name of a file begins with that has not arrived yet.
+const UNFINISHED: &str = ".upload-";
+
+/// Completions of a job that are looked at for a file of its.
+const LOOKED_AT: u32 = 100;
+
+/// Why a file was not taken.
+#[derive(Debug, Error)]
+pub(crate) enum StagingError {
+    /// It has more bytes than it may have.
+    #[error("the file is larger than {0} bytes")]
+    TooLarge(u64),
+    /// The sender was silent, or went away.
+    #[error("the file did not arrive")]
+    Broken,
+    /// The folder refuses.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// A folder with files, each under a name that has its job's number and that nobody can guess.
+#[derive(Clone, Debug)]
+pub(crate) struct Staging {
+    folder: PathBuf,
+    most: u64,
+}
+
+impl Staging {
+    /// Opens a folder for files of so many bytes at most; it is made for the first of them. What had
+    /// not arrived when the tracker ended last is removed.
+    pub(crate) fn open(folder: &Path, most: u64) -> io::Result<Self> {
+        let entries = match std::fs::read_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            entries => Some(entries?),
+        };
+        for entry in entries.into_iter().flatten() {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(Self {
+            folder: folder.to_owned(),
+            most,
+        })
+    }
+
+    /// Takes a file for a job, whole or not at all, and returns the name that it is found under.
+    pub(crate) async fn take<E>(
+        &self,
+        number: u64,
+        bytes: impl Stream<Item = Result<Bytes, E>>,
+    ) -> Result<String, StagingError> {
+        let temporary = self.receive(bytes).await?;
+        let name = format!("{number}-{:032x}{ENDING}", rand::random::<u128>());
+        let (folder, to) = (self.folder.clone(), self.folder.join(&name));
+        let publish = spawn_blocking(move || {
+            temporary.persist(to)?;
+            std::fs::File::open(folder)?.sync_all()
+        });
+        finished(publish.await)?;
+        Ok(name)
+    }
+
+    /// Writes what arrives into a file that is removed unless it is kept.
+    async fn receive<E>(
+        &self,
+        bytes: impl Stream<Item = Result<Bytes, E>>,
+    ) -> Result<TempPath, StagingError> {
+        let folder = self.folder.clone();
+        let made = spawn_blocking(move || {
+            std::fs::create_dir_all(&folder)?;
+            let file = tempfile::Builder::new()
+                .prefix(UNFINISHED)
+                .tempfile_in(folder);
+            file.map(tempfile::NamedTempFile::into_parts)
+        });
+        let (file, path) = finished(made.await)?;
+        let mut file = fs::File::from_std(file);
+        let mut bytes = std::pin::pin!(bytes);
+        let mut length = 0;
+        while let Some(some) = timeout(PATIENCE, bytes.next())
+            .await
+            .map_err(|_| StagingError::Broken)?
+        {
+            let some = some.map_err(|_| StagingError::Broken)?;
+            length += some.len() as u64;
+            if length > self.most {
+                return Err(StagingError::TooLarge(self.most));
+            }
+            file.write_all(&some).await?;
+        }
+        file.flush().await?;
+        file.sync_all().await?;
+        Ok(path)
+    }
+
+    /// Where a file lies, if its name is one that is given out here.
+    pub(crate) fn path_of(&self, name: &str) -> Option<PathBuf> {
+        number_of(name).map(|_| self.folder.join(name))
+    }
+
+    /// Removes the files that no job waits with: those of jobs that are done or taken out, and after
+    /// `idle` those that nobody handed over.
+    pub(crate) async fn sweep(&self, store: &dyn Store, idle: Duration) -> Result<(), SweepError> {
+        let mut entries = match fs::read_dir(&self.folder).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries?,
+        };
+        while let Some(entry) = entries.next_entry().await? {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let Some(number) = number_of(&name) else {
+                continue;
+            };
+            let age = SystemTime::now().duration_since(entry.metadata().await?.modified()?);
+            let is_old = age.is_ok_and(|age| age > idle);
+            if !is_waited_with(store, number, &name, is_old).await? {
+                fs::remove_file(entry.path()).await?;
+                tracing::debug!(name, "removed what was handed over and is used up");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why a sweep ended early.
+#[derive(Debug, Error)]
+pub(crate) enum SweepError {
+    /// The folder refuses.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The store refuses.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+async fn is_waited_with(
+    store: &dyn Store,
+    number: u64,
+    name: &str,
+    is_old: bool,
+) -> Result<bool, StoreError> {
+    let telling = Telling {
+        attempts: LOOKED_AT,
+        outputs: true,
+    };
+    let Some(job) = store.record(number, telling).await? else {
+        return Ok(false);
+    };
+    if matches!(job.state, State::Closed | State::Banned) {
+        return Ok(false);
+    }
+    let is_it = |output: &String| output.ends_with(name);
+    let mut handed_over = job.completions.iter().filter(|made| !made.revoked);
+    Ok(!is_old || handed_over.any(|made| made.output.as_ref().is_some_and(is_it)))
+}
+
+/// The job of a file, from a name as they are given out here.
+fn number_of(name: &str) -> Option<u64> {
+    let (number, chance) = name.strip_suffix(ENDING)?.split_once('-')?;
+    let is_hex = |digit: u8| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
+    let given_out = chance.len() == 32 && chance.bytes().all(is_hex);
+    number.parse().ok().filter(|_| given_out)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use cah_protocol::WorkerType;
+    use futures::stream;
+
+    use super::*;
+    use crate::{
+        store::{self, Caller, Claim, Completion, Moment, NewWorker, Order},
+        token::TokenHash,
+    };
+
+    fn some(texts: &[&'static str]) -> impl Stream<Item = Result<Bytes, io::Error>> + use<> {
+        let texts: Vec<_> = texts.iter().map(|text| Ok(Bytes::from(*text))).collect();
+        stream::iter(texts)
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(folder).unwrap();
+        let name = |entry: io::Result<std::fs::DirEntry>| entry.unwrap().file_name();
+        let names = entries.map(name).map(|name| name.into_string().unwrap());
+        names.collect()
+    }
+
+    #[tokio::test]
+    async fn a_file_is_there_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(".upload-left"), "half").unwrap();
+        let staging = Staging::open(folder.path(), 6).unwrap();
+        assert_eq!(names(folder.path()), [""; 0]);
+        let name = staging.take(7, some(&["abc", "def"])).await.unwrap();
+        let path = staging.path_of(&name).unwrap();
+        assert_eq!(std::fs::read(path).unwrap(), b"abcdef");
+        let large = staging.take(7, some(&["abc", "defg"])).await;
+        assert!(matches!(large, Err(StagingError::TooLarge(6))));
+        let cut = some(&["abc"]).chain(stream::iter([Err(io::Error::other("cut"))]));
+        let cut = staging.take(7, cut).await;
+        assert!(matches!(cut, Err(StagingError::Broken)));
+        assert_eq!(names(folder.path()), [name]);
+    }
+
+    #[test]
+    fn names_of_others_are_no_files_of_ours() {
+        let folder = tempfile::tempdir().unwrap();
+        let staging = Staging::open(folder.path(), 6).unwrap();
+        let chance = "0123456789abcdef0123456789abcdef";
+        assert!(staging.path_of(&format!("7-{chance}.tar")).is_some());
+        for wrong in [
+            "",
+            "7.tar",
+            "../x.tar",
+            ".upload-abc",
+            &format!("7-{chance}"),
+            &format!("x-{chance}.tar"),
+            &format!("7-../{}.tar", &chance[3..]),
+            &format!("7-{chance}0.tar"),
+        ] {
+            assert_eq!(staging.path_of(wrong), None, "{wrong}");
+        }
+    }
+
+    /// A worker of a type that holds the first job of a project with one WAT file.
+    async fn worker(store: &dyn Store, worker_type: WorkerType) -> (Caller, u64) {
+        let token = TokenHash::of(worker_type.as_str());
+        let caller = Caller { token, role: None };
+        let worker = NewWorker {
+            token,
+            upload_key: token,
+            role: worker_type.into(),
+            display_name: worker_type.to_string(),
+            address: IpAddr::from([127, 0, 0, 1]),
+            places: None,
+            nickname: "ada".into(),
+            progress: String::new(),
+        };
+        store.register(worker, MOMENT).await.unwrap();
+        let claim = Claim {
+            order: Order::Oldest,
+            max_failures: 5,
+        };
+        let claimed = store.claim(caller, claim, MOMENT).await.unwrap();
+        (caller, claimed.number)
+    }
+
+    const MOMENT: Moment = Moment { now: 0, until: 9 };
+
+    #[tokio::test]
+    async fn what_is_used_up_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let address = format!("sqlite:{}", folder.path().join("t.db").display());
+        let store = store::open(&address).await.unwrap();
+        store
+            .add_chunks(vec!["http://h/a".into()], 0)
+            .await
+            .unwrap();
+        let staging = Staging::open(&folder.path().join("staging"), 9).unwrap();
+        let there = |name: &str| staging.path_of(name).unwrap().exists();
+        let (now, later) = (Duration::ZERO, Duration::from_secs(3_600));
+
+        let (cpu, number) = worker(&*store, WorkerType::Cpu).await;
+        assert_eq!(store.held_by(cpu.token).await.unwrap(), number);
+        let handed_over = staging.take(number, some(&["a"])).await.unwrap();
+        let forgotten = staging.take(number, some(&["b"])).await.unwrap();
+        let of_no_job = staging.take(99, some(&["c"])).await.unwrap();
+        let output = Some(format!("http://tracker/staging/{handed_over}"));
+        let completion = Completion {
+            output,
+            ..Completion::default()
+        };
+        store.complete(cpu, completion, MOMENT).await.unwrap();
+        // A worker may still be about to hand over what is new.
+        staging.sweep(&*store, later).await.unwrap();
+        assert!(there(&handed_over) && there(&forgotten) && !there(&of_no_job));
+        staging.sweep(&*store, now).await.unwrap();
+        assert!(there(&handed_over) && !there(&forgotten));
+
+        let (gpu, number) = worker(&*store, WorkerType::Gpu).await;
+        staging.sweep(&*store, now).await.unwrap();
+        assert!(there(&handed_over));
+        let done = Completion::default();
+        store.complete(gpu, done, MOMENT).await.unwrap();
+        staging.sweep(&*store, later).await.unwrap();
+        assert!(!there(&handed_over), "{number}");
+    }
+}
