@@ -46,7 +46,7 @@ impl Args {
 pub(super) async fn run(args: Args) -> Result<()> {
     // Each worker keeps a connection. What the system does not allow shows when there are too many.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
-    let settings = args.settings()?.over(Settings::defaults());
+    let settings = args.settings()?.effective();
     let store = settings
         .store
         .clone()
@@ -79,5 +79,5 @@ pub(super) async fn run(args: Args) -> Result<()> {
 pub(super) fn config(args: ConfigArgs) -> Result<()> {
     let settings = args.serve.settings()?;
     settings.clone().config()?;
-    print(&settings.over(Settings::defaults()).shown()?)
+    print(&settings.effective().shown()?)
 }

@@ -423,9 +423,16 @@ impl Settings {
         }
     }
 
+    /// What holds in the end: what is not set is the default.
+    pub(super) fn effective(self) -> Self {
+        let mut all = self.over(Self::defaults());
+        all.staging = all.staging.or_else(|| beside(all.store.as_deref()?));
+        all
+    }
+
     /// The tracker's configuration; what is not set is the default.
     pub(super) fn config(self) -> Result<Config> {
-        let settings = self.over(Self::defaults());
+        let settings = self.effective();
         let default = Config::default();
         let idle_timeout = settings.idle_timeout.map(AtLeastOne::get);
         let idle_timeout = idle_timeout.map(|seconds| Duration::from_secs(seconds.into()));
@@ -447,9 +454,7 @@ impl Settings {
                 settings.max_workers_per_address,
                 default.max_workers_per_address,
             ),
-            staging: settings
-                .staging
-                .or_else(|| beside(settings.store.as_deref()?)),
+            staging: settings.staging,
             staging_limit: settings.staging_limit.unwrap_or(default.staging_limit),
             whole_wats: !settings.no_whole_wats.unwrap_or(!default.whole_wats),
             admin_token: secret(admin_token(settings.admin_token_file)?)?,
