@@ -124,7 +124,7 @@ async fn is_completed(
 }
 
 /// One of the operator's addresses for that type, or the tracker's own staging: with its key for a
-/// worker that is known, so that any program can bring files there.
+/// CPU worker that is known, so that any program can bring files there.
 pub(super) fn upload_address(
     app: &App,
     headers: &HeaderMap,
@@ -134,6 +134,7 @@ pub(super) fn upload_address(
     match app.service.config().upload_addresses_of(worker_type) {
         addresses @ [_, ..] => addresses[random_range(0..addresses.len())].clone(),
         [] => {
+            let token = token.filter(|_| worker_type == WorkerType::Cpu);
             let key = token.map(|token| format!("{}/", upload_key(token)));
             format!(
                 "{}staging/{}",
