@@ -18,7 +18,7 @@ pub const UNKNOWN_WORKER: &str = "The server could not find this worker. Did the
 pub struct NewWorkerResponse {
     /// Two words and a number, `word-word-123`.
     pub display_name: String,
-    /// The worker's secret for all further calls, a UUIDv4 as text.
+    /// The worker's secret for all further calls, a UUIDv4 as text unless a longer one was asked for.
     pub token: String,
     /// Where a CPU worker hands its results over; any text.
     pub upload_address: String,

@@ -13,7 +13,7 @@ use crate::{
     ClientConfig, ClientError,
     api::Api,
     held::{Held, send_progress},
-    session::{Dialect, Session},
+    session::{Dialect, Nothing, Session},
 };
 
 /// What a job is about, or what was made of it.
@@ -168,9 +168,6 @@ pub struct Lease {
 struct Made {
     data: String,
 }
-
-#[derive(Serialize)]
-struct Nothing {}
 
 impl Lease {
     /// The job's number.

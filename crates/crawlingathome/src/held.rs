@@ -7,7 +7,10 @@ use serde::Serialize;
 use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-use crate::{ClientError, session::Session};
+use crate::{
+    ClientError,
+    session::{Nothing, Session},
+};
 
 /// The right to a job: kept alive by heartbeats, given back when it is dropped.
 #[derive(Debug)]
@@ -40,9 +43,6 @@ struct OfJob<T> {
     #[serde(flatten)]
     what: T,
 }
-
-#[derive(Serialize)]
-struct Nothing {}
 
 impl Held {
     /// Begins to send heartbeats for a job that was leased just now.

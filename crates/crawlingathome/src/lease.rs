@@ -3,7 +3,11 @@ use std::{fmt, marker::PhantomData, sync::Arc};
 use cah_protocol::{OutcomeCounts, Shard};
 use serde::Serialize;
 
-use crate::{ClientError, CountsPairs, Cpu, Dump, Gpu, Kind, held::Held, session::Session};
+use crate::{
+    ClientError, CountsPairs, Cpu, Dump, Gpu, Kind,
+    held::Held,
+    session::{Nothing, Session},
+};
 
 /// The right to one shard, kept alive by heartbeats until it is completed or dropped.
 ///
@@ -27,9 +31,6 @@ struct Pairs {
 struct HandOver<'a> {
     url: &'a str,
 }
-
-#[derive(Serialize)]
-struct Nothing {}
 
 impl<K: Kind> Lease<K> {
     pub(crate) fn start(session: Arc<Session>, shard: Shard) -> Self {

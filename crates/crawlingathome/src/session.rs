@@ -49,7 +49,7 @@ struct Call<'a, T> {
 
 /// What a call has that says who calls and no more.
 #[derive(Serialize)]
-struct Nothing {}
+pub(crate) struct Nothing {}
 
 /// A worker that its tracker has taken in.
 #[derive(Debug)]

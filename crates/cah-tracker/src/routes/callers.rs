@@ -81,7 +81,7 @@ impl Callers {
     /// The address that a call comes from: the connection's, or the last one that a trusted proxy
     /// names and that is no trusted proxy itself.
     fn address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-        let is_trusted = |ip: &IpAddr| self.trusts(*ip);
+        let is_trusted = |ip: &IpAddr| self.trusted.iter().any(|net| net.contains(ip));
         if !is_trusted(&peer) && headers.contains_key(FORWARDED_FOR) {
             self.tell_of_proxy(peer);
         }
@@ -99,11 +99,6 @@ impl Callers {
             }
         }
         address
-    }
-
-    /// Whether there is a trusted proxy at this address.
-    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
-        self.trusted.iter().any(|net| net.contains(&address))
     }
 
     /// Behind a proxy that nobody named all callers look like one, with the limits of one.
