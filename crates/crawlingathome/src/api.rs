@@ -26,20 +26,19 @@ pub(crate) struct Api {
 impl Api {
     pub(crate) fn new(url: &str, retry: RetryPolicy) -> Result<Self, ClientError> {
         let base = parse_base(url)?;
-        let mut http = reqwest::Client::builder()
-            .user_agent(concat!("crawlingathome/", env!("CARGO_PKG_VERSION")))
-            .timeout(CALL_TIMEOUT)
-            // A redirect would turn a POST into a GET: the person is told the right address.
-            .redirect(redirect::Policy::none());
-        // No proxy of the environment leads to this machine itself.
-        if is_loopback(&base) {
-            http = http.no_proxy();
-        }
         Ok(Self {
-            http: http.build().map_err(ClientError::Setup)?,
+            http: http_for(&base)?,
             base,
             retry,
             met: false,
+        })
+    }
+
+    /// The same with connections of its own.
+    pub(crate) fn afresh(&self) -> Result<Self, ClientError> {
+        Ok(Self {
+            http: http_for(&self.base)?,
+            ..self.clone()
         })
     }
 
@@ -192,6 +191,19 @@ impl Api {
             .join(path)
             .expect("the base is an http URL and the paths are constants")
     }
+}
+
+fn http_for(base: &Url) -> Result<reqwest::Client, ClientError> {
+    let mut http = reqwest::Client::builder()
+        .user_agent(concat!("crawlingathome/", env!("CARGO_PKG_VERSION")))
+        .timeout(CALL_TIMEOUT)
+        // A redirect would turn a POST into a GET: the person is told the right address.
+        .redirect(redirect::Policy::none());
+    // No proxy of the environment leads to this machine itself.
+    if is_loopback(base) {
+        http = http.no_proxy();
+    }
+    http.build().map_err(ClientError::Setup)
 }
 
 /// Reads the tracker's address; paths are joined below it.

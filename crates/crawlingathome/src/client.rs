@@ -84,6 +84,24 @@ impl<K: Kind> Client<K> {
         Ok((client, lease))
     }
 
+    /// The same worker with connections of its own: for a process that was forked, which must not
+    /// speak over its parent's.
+    ///
+    /// # Errors
+    /// [`ClientError::Setup`].
+    pub fn afresh(&self) -> Result<Self, ClientError> {
+        // Whoever holds the lock may be a thread that this process does not have.
+        let upload_address = self.upload_address.try_lock();
+        let upload_address = upload_address.map_or_else(|_| String::new(), |known| known.clone());
+        Ok(Self::of(self.session.afresh()?, upload_address))
+    }
+
+    /// The right to a shard of this worker's, kept alive by this client from now on; whoever held it
+    /// before has to let it go, or is another process.
+    pub fn adopt(&self, lease: &Lease<K>) -> Lease<K> {
+        Lease::start(self.session.clone(), lease.shard().clone())
+    }
+
     fn of(session: Session, upload_address: String) -> Self {
         Self {
             session: Arc::new(session),

@@ -131,6 +131,26 @@ impl Client {
         })
     }
 
+    /// The same worker with connections of its own; see [`crate::Client::afresh`].
+    ///
+    /// # Errors
+    /// [`ClientError::Setup`].
+    pub fn afresh(&self) -> Result<Self, ClientError> {
+        Ok(Self {
+            session: Arc::new(self.session.afresh()?),
+            ..self.clone()
+        })
+    }
+
+    /// The right to a job of this worker's, kept alive by this client from now on; see
+    /// [`crate::Client::adopt`].
+    pub fn adopt(&self, lease: &Lease) -> Lease {
+        Lease {
+            held: Held::start(self.session.clone(), lease.number()),
+            data: lease.data.clone(),
+        }
+    }
+
     /// Tells what the worker is doing while it holds no job; see [`Lease::log`].
     ///
     /// # Errors
@@ -205,7 +225,7 @@ impl Lease {
     /// # Errors
     /// [`ClientError::WorkerTimedOut`] or [`ClientError::ZeroJobs`] where the lease was lost;
     /// [`ClientError::Text`] for more than 1 MiB.
-    pub async fn complete(self, data: impl Into<Data>) -> Result<(), ClientError> {
+    pub async fn complete(&self, data: impl Into<Data>) -> Result<(), ClientError> {
         let data = data.into().to_wire();
         check_result(&data)?;
         self.held.settle("api/completeJob", Made { data }).await
@@ -216,15 +236,28 @@ impl Lease {
     ///
     /// # Errors
     /// Whatever the tracker says.
-    pub async fn flag_invalid(self) -> Result<(), ClientError> {
+    pub async fn flag_invalid(&self) -> Result<(), ClientError> {
         self.held.settle("api/flagInvalidData", Nothing {}).await
+    }
+
+    /// Gives the job back without a word; see [`crate::Lease::give_back`].
+    ///
+    /// # Errors
+    /// Whatever the tracker says.
+    pub async fn give_back(&self) -> Result<(), ClientError> {
+        self.held.give_back().await
+    }
+
+    /// Ends the heartbeats, but leaves the job with the worker; see [`crate::Lease::let_go`].
+    pub fn let_go(&self) {
+        self.held.let_go();
     }
 
     /// Gives the job back because it cannot be done, and tells why; see [`crate::Lease::fail`].
     ///
     /// # Errors
     /// Whatever the tracker says.
-    pub async fn fail(self, reason: &str) -> Result<(), ClientError> {
+    pub async fn fail(&self, reason: &str) -> Result<(), ClientError> {
         self.held.fail(reason).await
     }
 }

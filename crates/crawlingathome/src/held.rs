@@ -1,6 +1,9 @@
 //! A job while it is held, whatever it is about.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use cah_protocol::MAX_PROGRESS_CHARS;
 use serde::Serialize;
@@ -20,8 +23,8 @@ pub(crate) struct Held {
     progress: Arc<Mutex<String>>,
     lost: CancellationToken,
     /// Whether the tracker has been told, or is to find out by itself.
-    settled: bool,
-    _heartbeat: AbortOnDropHandle<()>,
+    settled: AtomicBool,
+    heartbeat: AbortOnDropHandle<()>,
 }
 
 #[derive(Serialize)]
@@ -55,8 +58,8 @@ impl Held {
             number,
             progress,
             lost,
-            settled: false,
-            _heartbeat: AbortOnDropHandle::new(heartbeat),
+            settled: AtomicBool::new(false),
+            heartbeat: AbortOnDropHandle::new(heartbeat),
         }
     }
 
@@ -82,22 +85,21 @@ impl Held {
     }
 
     /// Tells what became of the job, until the tracker has heard it. Nothing is given back then,
-    /// whatever it answers: it does not leave the job with this worker.
-    pub(crate) async fn settle(
-        mut self,
-        path: &str,
-        what: impl Serialize,
-    ) -> Result<(), ClientError> {
+    /// whatever it answers: it does not leave the job with this worker. A tracker that did not hear
+    /// it may be told again.
+    pub(crate) async fn settle(&self, path: &str, what: impl Serialize) -> Result<(), ClientError> {
         let number = self.number;
         let told = self.session.tell(path, OfJob { number, what }).await;
-        self.settled = told.is_ok() || told.as_ref().is_err_and(is_final);
+        if told.is_ok() || told.as_ref().is_err_and(is_final) {
+            self.let_go();
+        }
         told
     }
 
     /// Tells in one attempt that the job cannot be done, and why.
-    pub(crate) async fn fail(mut self, reason: &str) -> Result<(), ClientError> {
+    pub(crate) async fn fail(&self, reason: &str) -> Result<(), ClientError> {
         // Where the tracker does not hear it, it re-opens the job when the next one is asked for.
-        self.settled = true;
+        self.let_go();
         let failure = Failure {
             message: fit(reason),
             number: self.number,
@@ -107,8 +109,15 @@ impl Held {
 
     /// Leaves the job with the worker although nobody holds it here any more: for another process
     /// that goes on with it.
-    pub(crate) fn let_go(mut self) {
-        self.settled = true;
+    pub(crate) fn let_go(&self) {
+        self.settled.store(true, Relaxed);
+        self.heartbeat.abort();
+    }
+
+    /// Gives the job back, and waits until the tracker has heard it; in one attempt.
+    pub(crate) async fn give_back(&self) -> Result<(), ClientError> {
+        self.let_go();
+        give_back(&self.session, self.number).await
     }
 }
 
@@ -116,7 +125,7 @@ impl Drop for Held {
     /// Gives the job back in the background. A tracker that knows no such call, or does not hear
     /// it, re-opens the job when the worker asks for another one, says bye or falls silent.
     fn drop(&mut self) {
-        if self.settled || self.lost.is_cancelled() {
+        if self.settled.load(Relaxed) || self.lost.is_cancelled() {
             return;
         }
         let Ok(runtime) = Handle::try_current() else {
@@ -124,16 +133,20 @@ impl Drop for Held {
         };
         let (session, number) = (self.session.clone(), self.number);
         let giving_back = runtime.spawn(async move {
-            let what = OfJob {
-                number,
-                what: Nothing {},
-            };
-            if let Err(error) = session.tell_own("api/returnJob", what).await {
+            if let Err(error) = give_back(&session, number).await {
                 tracing::debug!(%error, number, "the tracker did not take a job back");
             }
         });
         *self.session.returning() = Some(giving_back);
     }
+}
+
+async fn give_back(session: &Session, number: u64) -> Result<(), ClientError> {
+    let what = OfJob {
+        number,
+        what: Nothing {},
+    };
+    session.tell_own("api/returnJob", what).await
 }
 
 /// Whether the tracker has answered for good: the job is not this worker's any more, or never was.

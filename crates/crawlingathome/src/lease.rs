@@ -11,6 +11,7 @@ use crate::{
 
 /// The right to one shard, kept alive by heartbeats until it is completed or dropped.
 ///
+/// A completion that failed because no tracker answered leaves it as it was, and may be tried again.
 /// Dropping it ends the heartbeats and gives the shard back in the background; a tracker that knows
 /// no such call re-opens it when the worker asks for another one, says bye, or stays silent for the
 /// tracker's idle time-out.
@@ -76,8 +77,17 @@ impl<K: Kind> Lease<K> {
     ///
     /// # Errors
     /// Whatever the tracker says.
-    pub async fn fail(self, reason: &str) -> Result<(), ClientError> {
+    pub async fn fail(&self, reason: &str) -> Result<(), ClientError> {
         self.held.fail(reason).await
+    }
+
+    /// Gives the shard back without a word, as dropping does, and waits until the tracker has heard
+    /// it (`POST /api/returnJob`, in one attempt).
+    ///
+    /// # Errors
+    /// Whatever the tracker says.
+    pub async fn give_back(&self) -> Result<(), ClientError> {
+        self.held.give_back().await
     }
 
     /// The worker with this shard, to be loaded later, perhaps by another program. The shard is
@@ -88,7 +98,7 @@ impl<K: Kind> Lease<K> {
 
     /// Ends the heartbeats, but leaves the shard with the worker: for another process, which goes on
     /// with it from a dump.
-    pub fn let_go(self) {
+    pub fn let_go(&self) {
         self.held.let_go();
     }
 }
@@ -100,7 +110,7 @@ impl<K: CountsPairs> Lease<K> {
     ///
     /// # Errors
     /// [`ClientError::WorkerTimedOut`] or [`ClientError::ZeroJobs`] where the lease was lost.
-    pub async fn complete(self, pairs: u64) -> Result<(), ClientError> {
+    pub async fn complete(&self, pairs: u64) -> Result<(), ClientError> {
         self.complete_as(pairs, None).await
     }
 
@@ -110,7 +120,7 @@ impl<K: CountsPairs> Lease<K> {
     /// # Errors
     /// As [`Lease::complete`].
     pub async fn complete_with(
-        self,
+        &self,
         pairs: u64,
         outcomes: OutcomeCounts,
     ) -> Result<(), ClientError> {
@@ -118,7 +128,7 @@ impl<K: CountsPairs> Lease<K> {
     }
 
     async fn complete_as(
-        self,
+        &self,
         count: u64,
         outcomes: Option<OutcomeCounts>,
     ) -> Result<(), ClientError> {
@@ -135,7 +145,7 @@ impl Lease<Cpu> {
     ///
     /// # Errors
     /// [`ClientError::WorkerTimedOut`] or [`ClientError::ZeroJobs`] where the lease was lost.
-    pub async fn complete(self, url: &str) -> Result<(), ClientError> {
+    pub async fn complete(&self, url: &str) -> Result<(), ClientError> {
         cah_protocol::check_result(url)?;
         self.held.settle("api/markAsDone", HandOver { url }).await
     }
@@ -147,7 +157,7 @@ impl Lease<Gpu> {
     ///
     /// # Errors
     /// Whatever the tracker says.
-    pub async fn flag_invalid(self) -> Result<(), ClientError> {
+    pub async fn flag_invalid(&self) -> Result<(), ClientError> {
         self.held.settle("api/gpuInvalidDownload", Nothing {}).await
     }
 }

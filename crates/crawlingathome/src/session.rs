@@ -70,6 +70,19 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    /// The same worker with connections of its own.
+    pub(crate) fn afresh(&self) -> Result<Self, ClientError> {
+        Ok(Self {
+            api: self.api.afresh()?,
+            dialect: self.dialect,
+            token: self.token.clone(),
+            display_name: self.display_name.clone(),
+            nickname: self.nickname.clone(),
+            heartbeat: self.heartbeat,
+            returning: Mutex::default(),
+        })
+    }
+
     /// A call with a typed answer.
     pub(crate) async fn ask<T: DeserializeOwned>(
         &self,
