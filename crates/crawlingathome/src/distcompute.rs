@@ -100,6 +100,16 @@ impl Client {
         &self.session.token
     }
 
+    /// Whom the work is counted for.
+    pub fn nickname(&self) -> &str {
+        &self.session.nickname
+    }
+
+    /// The tracker's address.
+    pub fn url(&self) -> &str {
+        self.session.api.base()
+    }
+
     /// The name of the project.
     pub fn project(&self) -> &str {
         &self.project
@@ -127,7 +137,7 @@ impl Client {
         let job: JobResponse = self.session.new_job().await?;
         Ok(Lease {
             held: Held::start(self.session.clone(), job.number),
-            data: Data::from_wire(job.data),
+            text: job.data,
         })
     }
 
@@ -147,7 +157,7 @@ impl Client {
     pub fn adopt(&self, lease: &Lease) -> Lease {
         Lease {
             held: Held::start(self.session.clone(), lease.number()),
-            data: lease.data.clone(),
+            text: lease.text.clone(),
         }
     }
 
@@ -181,7 +191,7 @@ impl Client {
 #[derive(Debug)]
 pub struct Lease {
     held: Held,
-    data: Data,
+    text: String,
 }
 
 #[derive(Serialize)]
@@ -196,8 +206,13 @@ impl Lease {
     }
 
     /// What it is about: what the stage before made, or at the first stage what was imported.
-    pub fn data(&self) -> &Data {
-        &self.data
+    pub fn data(&self) -> Data {
+        Data::from_wire(self.text.clone())
+    }
+
+    /// The same as it travelled, JSON behind `<!json!>` and in the words of whoever made it.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// Sets the line that the dashboard shows for this worker; see

@@ -1,0 +1,204 @@
+//! One worker of a kind, the job that it holds, and its calls.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crawlingathome::ClientError;
+use pyo3::{prelude::*, types::PyAny};
+
+use crate::{
+    call::{Outcome, call},
+    errors::Failure,
+    protocol::{Protocol, Work},
+};
+
+/// What a call answers: what came out, or an awaitable of it.
+type Answer<'py> = PyResult<Bound<'py, PyAny>>;
+
+/// The event loop of a call that is awaited.
+type EventLoop<'py> = Option<Bound<'py, PyAny>>;
+
+/// A worker and the job that it holds. Clones share both.
+pub(crate) struct Of<P: Protocol> {
+    pub(crate) client: P::Client,
+    slot: Slot<P>,
+}
+
+/// Locked only while the interpreter is held, and so never found locked by a process that was
+/// forked.
+type Slot<P> = Arc<Mutex<Option<Arc<<P as Protocol>::Lease>>>>;
+
+impl<P: Protocol> Clone for Of<P> {
+    fn clone(&self) -> Self {
+        Self {
+            client: self.client.clone(),
+            slot: self.slot.clone(),
+        }
+    }
+}
+
+impl<P: Protocol> Of<P> {
+    pub(crate) fn new(client: P::Client, lease: Option<P::Lease>) -> Self {
+        Self {
+            client,
+            slot: Arc::new(Mutex::new(lease.map(Arc::new))),
+        }
+    }
+
+    /// The same worker and job with connections and heartbeats of this process, which was forked.
+    pub(crate) fn afresh(&self) -> Result<Self, ClientError> {
+        let client = P::afresh(&self.client)?;
+        let lease = self.held().map(|lease| P::adopt(&client, &lease));
+        Ok(Self::new(client, lease))
+    }
+
+    /// Ends the heartbeats, and leaves the job with the worker.
+    pub(crate) fn let_go(&self) {
+        self.held().inspect(|lease| P::let_go(lease));
+    }
+
+    pub(crate) fn held(&self) -> Option<Arc<P::Lease>> {
+        lock::<P>(&self.slot).clone()
+    }
+
+    pub(crate) fn job_count<'py>(
+        &self,
+        py: Python<'py>,
+        event_loop: EventLoop<'py>,
+    ) -> Answer<'py> {
+        let client = self.client.clone();
+        let counting = async move { Ok(P::job_count(&client).await?) };
+        call(py, event_loop, counting, |count| Ok(count?))
+    }
+
+    /// Leases a job; one that was held goes back first.
+    pub(crate) fn new_job<'py>(&self, py: Python<'py>, event_loop: EventLoop<'py>) -> Answer<'py> {
+        let (client, slot) = (self.client.clone(), self.slot.clone());
+        let held = lock::<P>(&slot).take();
+        let leasing = async move {
+            give_back::<P>(held).await;
+            Ok(P::lease(&client).await?)
+        };
+        call(py, event_loop, leasing, move |lease| {
+            let lease = lease?;
+            let job = P::job(&lease);
+            *lock::<P>(&slot) = Some(Arc::new(lease));
+            Ok(job)
+        })
+    }
+
+    pub(crate) fn complete<'py>(
+        &self,
+        py: Python<'py>,
+        work: Work,
+        event_loop: EventLoop<'py>,
+    ) -> Answer<'py> {
+        self.settle(py, event_loop, async move |lease| {
+            Ok(P::complete(&lease, work).await?)
+        })
+    }
+
+    pub(crate) fn flag_invalid<'py>(
+        &self,
+        py: Python<'py>,
+        event_loop: EventLoop<'py>,
+    ) -> Answer<'py> {
+        self.settle(py, event_loop, async |lease| {
+            Ok(P::flag_invalid(&lease).await?)
+        })
+    }
+
+    pub(crate) fn fail<'py>(
+        &self,
+        py: Python<'py>,
+        reason: String,
+        event_loop: EventLoop<'py>,
+    ) -> Answer<'py> {
+        self.settle(py, event_loop, async move |lease| {
+            Ok(P::fail(&lease, &reason).await?)
+        })
+    }
+
+    pub(crate) fn give_back<'py>(
+        &self,
+        py: Python<'py>,
+        event_loop: EventLoop<'py>,
+    ) -> Answer<'py> {
+        let held = lock::<P>(&self.slot).take();
+        let going_back = async move {
+            give_back::<P>(held).await;
+            Ok(())
+        };
+        call(py, event_loop, going_back, |done| Ok(done?))
+    }
+
+    pub(crate) fn log<'py>(
+        &self,
+        py: Python<'py>,
+        text: String,
+        event_loop: EventLoop<'py>,
+    ) -> Answer<'py> {
+        let (client, held) = (self.client.clone(), self.held());
+        let telling = async move {
+            match held {
+                Some(lease) => P::log_job(&lease, &text).await?,
+                None => P::log(&client, &text).await?,
+            }
+            Ok(())
+        };
+        call(py, event_loop, telling, |told| Ok(told?))
+    }
+
+    pub(crate) fn is_alive<'py>(&self, py: Python<'py>, event_loop: EventLoop<'py>) -> Answer<'py> {
+        let client = self.client.clone();
+        let asking = async move { Ok(P::is_alive(&client).await?) };
+        call(py, event_loop, asking, |alive| Ok(alive?))
+    }
+
+    /// Leaves the tracker, which re-opens the job.
+    pub(crate) fn bye<'py>(&self, py: Python<'py>, event_loop: EventLoop<'py>) -> Answer<'py> {
+        let held = lock::<P>(&self.slot).take();
+        held.inspect(|lease| P::let_go(lease));
+        let client = self.client.clone();
+        let leaving = async move { Ok(P::bye(&client).await?) };
+        call(py, event_loop, leaving, |left| Ok(left?))
+    }
+
+    /// A call after which the job is not held any more, if the tracker heard it.
+    fn settle<'py, F>(
+        &self,
+        py: Python<'py>,
+        event_loop: EventLoop<'py>,
+        tell: impl FnOnce(Arc<P::Lease>) -> F + Send + 'static,
+    ) -> Answer<'py>
+    where
+        F: Future<Output = Outcome<()>> + Send + 'static,
+    {
+        let slot = self.slot.clone();
+        let held = self.held();
+        let telling = {
+            let held = held.clone();
+            async move { tell(held.ok_or(Failure::NoJob)?).await }
+        };
+        call(py, event_loop, telling, move |told| {
+            let is_over = told.as_ref().err().is_none_or(Failure::is_final);
+            if let (Some(held), true) = (held, is_over) {
+                lock::<P>(&slot).take_if(|now| Arc::ptr_eq(now, &held));
+            }
+            Ok(told?)
+        })
+    }
+}
+
+fn lock<P: Protocol>(slot: &Mutex<Option<Arc<P::Lease>>>) -> MutexGuard<'_, Option<Arc<P::Lease>>> {
+    // No step under the lock leaves it half changed.
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A tracker that does not hear it re-opens the job when the worker asks for another one.
+async fn give_back<P: Protocol>(held: Option<Arc<P::Lease>>) {
+    if let Some(lease) = held
+        && let Err(error) = P::give_back(&lease).await
+    {
+        tracing::debug!(%error, "the tracker did not take a job back");
+    }
+}
