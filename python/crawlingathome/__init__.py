@@ -23,7 +23,16 @@ from ._native import VERSION as __version__
 from ._settings import Settings
 from .aio import AsyncClient
 from .core import CPUClient, GPUClient, HybridClient, dump, init, load, print
-from .errors import *  # noqa: F403  as the client of old
+from .errors import (
+    CrawlingAtHomeError,
+    DownloadError,
+    DumpError,
+    InvalidURLError,
+    RequestError,
+    ServerError,
+    WorkerTimedOutError,
+    ZeroJobError,
+)
 from .jobs import AsyncJob, CPUJob, GPUJob, HybridJob, Job
 
 __all__ = [
@@ -31,12 +40,20 @@ __all__ = [
     "AsyncJob",
     "CPUClient",
     "CPUJob",
+    "CrawlingAtHomeError",
+    "DownloadError",
+    "DumpError",
     "GPUClient",
     "GPUJob",
     "HybridClient",
     "HybridJob",
+    "InvalidURLError",
     "Job",
+    "RequestError",
+    "ServerError",
     "Settings",
+    "WorkerTimedOutError",
+    "ZeroJobError",
     "__version__",
     "core",
     "distcompute",
@@ -45,5 +62,4 @@ __all__ = [
     "init",
     "load",
     "print",
-    *errors.__all__,
 ]

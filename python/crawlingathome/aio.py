@@ -9,7 +9,7 @@ from typing import Any, AsyncIterator, Generator, Optional, Type, Union
 from . import _native
 from ._settings import ANONYMOUS, DEFAULT_URL, Settings, worker_type
 from ._telling import tell
-from .core import AnyClient
+from .core import Client
 from .errors import ServerError, WorkerTimedOutError, ZeroJobError
 from .jobs import LEFT_BEHIND, AsyncJob
 
@@ -64,7 +64,7 @@ class AsyncClient:
         cls,
         url: str = DEFAULT_URL,
         nickname: Optional[str] = None,
-        type: Union[str, Type[AnyClient]] = "HYBRID",
+        type: Union[str, Type[Client[Any]]] = "HYBRID",
         *,
         settings: Settings = Settings(),
     ) -> _Connecting:

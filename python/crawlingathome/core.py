@@ -102,11 +102,14 @@ class Client(Generic[AnyJob]):
     def _introduce(cls, url: str, nickname: str, settings: Settings) -> _native.Worker:
         return _native.Worker.connect(url, nickname, cls.type, settings.patience)
 
-    def _load(self, dumped: Dict[str, Any], settings: Settings) -> None:
-        self._begin(_native.Worker.load(_wire(dumped), settings.patience), settings)
-        job = self._native.job
+    @classmethod
+    def _loaded(cls: Type[Self], dumped: Dict[str, Any], settings: Settings) -> Self:
+        client = cls.__new__(cls)
+        client._begin(_native.Worker.load(_wire(dumped), settings.patience), settings)
+        job = client._native.job
         if job is not None:
-            self._job(job)
+            client._job(job)
+        return client
 
     def _begin(self, native: _native.Worker, settings: Settings) -> None:
         self._native = native
@@ -169,7 +172,7 @@ class Client(Generic[AnyJob]):
     def _job(self, fields: Tuple[int, str, int, int, int]) -> AnyJob:
         import numpy as np  # only workers with a job need it, and it is slow to import
 
-        job = self._job_class(self._native, self._settings, fields)
+        job: AnyJob = self._job_class(self._native, self._settings, fields)
         self.shard, self.shard_piece = job.url, job.piece
         self.start_id, self.end_id = np.int64(job.start_id), np.int64(job.end_id)
         return job
@@ -361,10 +364,13 @@ class GPUClient(_CountsPairs[GPUJob]):
     invalid_url = invalidURL
 
 
-AnyClient = Union[HybridClient, CPUClient, GPUClient]
 OneClient = TypeVar("OneClient", HybridClient, CPUClient, GPUClient)
 
-_CLASSES = {"HYBRID": HybridClient, "CPU": CPUClient, "GPU": GPUClient}
+_CLASSES: Dict[str, Type[Client[Any]]] = {
+    "HYBRID": HybridClient,
+    "CPU": CPUClient,
+    "GPU": GPUClient,
+}
 
 
 @overload
@@ -407,14 +413,14 @@ def init(
 def init(
     url: str = ...,
     nickname: Optional[str] = ...,
-    type: Union[str, Type[AnyClient]] = ...,
+    type: Union[str, Type[Client[Any]]] = ...,
     *,
     settings: Settings = ...,
 ) -> Any: ...
 def init(
     url: str = DEFAULT_URL,
     nickname: Optional[str] = None,
-    type: Union[str, Type[AnyClient]] = "HYBRID",
+    type: Union[str, Type[Client[Any]]] = "HYBRID",
     *,
     settings: Settings = Settings(),
 ) -> Any:
@@ -457,9 +463,7 @@ def load(*, settings: Settings = Settings(), **dumped: Any) -> Any:
     for key in ("url", "token"):
         if not isinstance(dumped.get(key), str):
             raise DumpError(f"the dump has no {key}")
-    client: Client[Any] = _CLASSES[named].__new__(_CLASSES[named])
-    client._load(dumped, settings)
-    return client
+    return _CLASSES[named]._loaded(dumped, settings)
 
 
 def _wire(dumped: Dict[str, Any]) -> str:

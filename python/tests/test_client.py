@@ -1,0 +1,296 @@
+"""The names of the client of old (version 1.5.0 and its README), each against the real tracker."""
+
+import inspect
+import json
+import logging
+import uuid
+
+import crawlingathome as cah
+import numpy as np
+import pytest
+from conftest import Tracker
+
+TYPES = {"HYBRID": cah.HybridClient, "CPU": cah.CPUClient, "GPU": cah.GPUClient}
+
+
+@pytest.fixture
+def tracker(tmp_path):
+    """Six shards of three WAT files."""
+    paths = tmp_path / "wat.paths"
+    paths.write_text("\n".join(f"crawl-data/{i}.warc.wat.gz" for i in range(3)))
+    with Tracker(tmp_path, ["--wat-paths", paths], "--flag-reports=2") as tracker:
+        yield tracker
+
+
+def url_of(wat):
+    return f"https://data.commoncrawl.org/crawl-data/{wat}.warc.wat.gz"
+
+
+def join(tracker, type="HYBRID", **more):
+    return cah.init(url=tracker.url, nickname="ada", type=type, **more)
+
+
+def page(tracker, client):
+    """What the tracker knows of a worker."""
+    path = f"/worker/{client.type.lower()}/{client.display_name}/data"
+    return tracker.get(path).json()
+
+
+def hand_over(tracker, url="http://127.0.0.1:9/x.tar"):
+    """Has a CPU worker hand a shard over."""
+    with join(tracker, "CPU") as cpu:
+        cpu.newJob()
+        cpu.completeJob(url)
+
+
+def test_the_example_of_the_readme_runs_as_written(tracker, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cah.HybridClient, "downloadShard", lambda client: None)
+    processing_shard, num_pairs_found = iter([True, False] * 6), 7
+    client = cah.init(url=tracker.url, nickname="TheoCoombes", type="HYBRID")
+
+    while client.jobCount() > 0 and client.isAlive():
+        client.newJob()
+        client.downloadShard()
+        # Saved shard at ./shard.wat
+
+        while next(processing_shard):
+            # ... process data
+            client.log("Completed x / y images")  # Updates the client's progress to the server
+
+        client.completeJob(num_pairs_found)
+
+    client.bye()
+    assert tracker.get("/data").json()["completion_str"] == "6 / 6"
+    assert tracker.get("/data").json()["total_pairs_scraped"] == 42
+
+
+@pytest.mark.parametrize("type", ["HYBRID", "hybrid", "h", "CPU", "c", "Cpu", "gpu", "G"])
+def test_a_type_is_a_text_whose_first_letter_counts(tracker, type):
+    client = join(tracker, type)
+    assert isinstance(client, TYPES[client.type]) and client.type[0] == type[0].upper()
+    assert page(tracker, client)["type"] == client.type
+
+
+@pytest.mark.parametrize("name", ["HybridClient", "CPUClient", "GPUClient"])
+def test_a_type_is_a_class(tracker, name):
+    from_core, from_top = getattr(cah.core, name), getattr(cah, name)
+    assert from_core is from_top
+    assert isinstance(join(tracker, from_core), from_core)
+    assert isinstance(from_core(tracker.url, "ada"), from_core)
+
+
+@pytest.mark.parametrize("type", ["", "x", None, 5, str])
+def test_a_type_that_does_not_exist_is_a_value_error(tracker, type):
+    with pytest.raises(ValueError, match="HYBRID, CPU and GPU"):
+        join(tracker, type)
+
+
+def test_what_it_is_called_with_has_the_defaults_of_old():
+    defaults = {
+        name: parameter.default
+        for name, parameter in inspect.signature(cah.init).parameters.items()
+    }
+    del defaults["settings"]
+    assert defaults == {
+        "url": "http://crawlingathome.duckdns.org/",
+        "nickname": None,
+        "type": "HYBRID",
+    }
+
+
+def test_attributes(tracker):
+    client = join(tracker)
+    assert client.url == tracker.url + "/" and client.nickname == "ada"
+    assert (client.shard, client.start_id, client.end_id, client.shard_piece) == (None,) * 4
+    assert client.upload_address == f"{tracker.url}/staging/"
+    word, other, number = client.display_name.split("-")
+    assert word.isalpha() and other.isalpha() and len(number) == 3
+    assert len(client.token) == 64
+    for number in range(3):
+        client.newJob()
+        assert client.shard == url_of(number // 2)
+        assert type(client.start_id) is type(client.end_id) is np.int64
+        assert client.start_id == number // 2 * 10**6
+        assert client.end_id - client.start_id == 10**6
+        assert client.shard_piece == number % 2
+        client.completeJob(np.int64(0))
+
+
+def test_nobody_in_particular_is_anonymous(tracker):
+    client = cah.init(tracker.url)
+    assert client.nickname == "anonymous" and client.type == "HYBRID"
+    assert page(tracker, client)["user_nickname"] == "anonymous"
+
+
+def test_log_is_seen_by_the_tracker(tracker):
+    client = join(tracker)
+    client.log("12 / 100 (12%)")
+    assert page(tracker, client)["progress"] == "12 / 100 (12%)"
+    client.newJob()
+    client.log(13)
+    assert page(tracker, client)["progress"] == "13"
+    client.bye()
+    with pytest.raises(cah.errors.WorkerTimedOutError):
+        client.log("late")
+    client.log("Crashed", crashed=True)
+
+
+def test_job_count_counts_down(tracker):
+    hybrid, gpu = join(tracker), join(tracker, "GPU")
+    assert (hybrid.jobCount(), gpu.jobCount()) == (6, 0)
+    hand_over(tracker)
+    assert (hybrid.jobCount(), gpu.jobCount()) == (5, 1)
+
+
+def test_without_an_open_job_there_is_zero_job_error(tracker):
+    gpu = join(tracker, "GPU")
+    with pytest.raises(cah.errors.ZeroJobError):
+        gpu.newJob()
+    assert cah.ZeroJobError is cah.errors.ZeroJobError
+
+
+def test_a_new_job_gives_the_last_one_back(tracker):
+    client = join(tracker)
+    client.newJob()
+    first = client.shard, client.shard_piece
+    client.newJob()
+    assert (client.shard, client.shard_piece) == first
+    assert client.jobCount() == 5
+
+
+def test_completing_needs_a_job(tracker):
+    client = join(tracker)
+    with pytest.raises(cah.errors.ZeroJobError, match="newJob"):
+        client.completeJob(1)
+
+
+def test_the_name_of_old_completes_with_a_warning(tracker, caplog):
+    client = join(tracker)
+    client.newJob()
+    with caplog.at_level(logging.INFO, "crawlingathome"):
+        client._markjobasdone(4)
+    assert any("WARNING" in line and "completeJob" in line for line in caplog.messages)
+    assert tracker.get("/data").json()["total_pairs_scraped"] == 4
+
+
+def test_a_cpu_and_a_gpu_worker_share_a_shard(tracker):
+    handed_over = f"rsync {uuid.uuid4()}"
+    hand_over(tracker, handed_over)
+    gpu = join(tracker, "GPU")
+    gpu.newJob()
+    assert gpu.shard == handed_over and gpu.start_id == 0
+    gpu.completeJob(3)
+    assert tracker.get("/data").json()["total_pairs_scraped"] == 3
+
+
+def test_an_invalid_url_is_flagged_and_raised(tracker):
+    hand_over(tracker)
+    gpu = join(tracker, "GPU")
+    gpu.newJob()
+    with pytest.raises(cah.errors.InvalidURLError):
+        gpu.invalidURL()
+    assert gpu.jobCount() == 0
+    assert join(tracker).jobCount() == 6
+    # As the client of old: raised even where the tracker does not take the report.
+    with pytest.raises(cah.errors.InvalidURLError):
+        gpu.invalidURL()
+
+
+@pytest.mark.parametrize("type", TYPES)
+def test_dump_and_load(tracker, type):
+    hand_over(tracker)
+    client = join(tracker, type)
+    client.newJob()
+    dumped = cah.dump(client)
+    assert dumped == client.dump()
+    of_old = {"_type", "url", "token", "nickname", "shard", "start_id", "end_id", "shard_piece"}
+    of_old |= {"wat", "shards"}
+    assert of_old <= set(dumped)
+    assert dumped["_type"] == type and isinstance(dumped["start_id"], str)
+    loaded = cah.load(**json.loads(json.dumps(dumped)))
+    assert isinstance(loaded, TYPES[type])
+    for name in ("token", "shard", "start_id", "end_id", "shard_piece", "url", "nickname"):
+        assert getattr(loaded, name) == getattr(client, name), name
+    assert loaded.display_name == client.display_name
+    loaded.completeJob("http://127.0.0.1:9/y.tar" if type == "CPU" else 9)
+    assert page(tracker, client)["jobs_completed"] == 1
+
+
+def test_a_dump_of_old_is_loaded(tracker):
+    client = join(tracker)
+    client.newJob()
+    client.completeJob(0)
+    client.newJob()
+    dumped = client.dump()
+    of_old = {key: dumped[key] for key in ("_type", "url", "token", "nickname", "shard")}
+    of_old |= {"start_id": client.start_id, "end_id": client.end_id, "shard_piece": 1}
+    loaded = cah.load(**of_old, wat=None, shards=None)
+    assert (loaded.shard_piece, loaded.start_id) == (1, 0)
+    loaded.completeJob(2)
+    assert tracker.get("/data").json()["completion_str"] == "2 / 6"
+
+
+def test_dumps_that_are_none(tracker):
+    with pytest.raises(cah.errors.DumpError):
+        cah.dump("no client")
+    client = join(tracker)
+    client.newJob()
+    dumped = client.dump()
+    with pytest.raises(ValueError, match="type"):
+        cah.load(**{**dumped, "_type": "TPU"})
+    for broken in ({"token": None}, {"url": None}, {"end_id": None}, {"start_id": "x"}):
+        with pytest.raises(cah.errors.DumpError):
+            cah.load(**{**dumped, **broken})
+
+
+def test_recreate_is_a_worker_anew(tracker):
+    client = join(tracker)
+    client.newJob()
+    token, name = client.token, client.display_name
+    client.bye()
+    client.recreate()
+    assert client.token != token and client.display_name != name
+    assert client.isAlive()
+    client.newJob()
+    client.completeJob(1)
+
+
+def test_the_upload_server_is_updated(tmp_path):
+    paths = tmp_path / "wat.paths"
+    paths.write_text("crawl-data/0.warc.wat.gz")
+    flags = [f"--upload-address=GPU=rsync://{name}/" for name in ("one", "two")]
+    with Tracker(tmp_path, ["--wat-paths", paths], *flags) as tracker:
+        client = join(tracker, "GPU")
+        seen = set()
+        for _ in range(50):
+            assert client.updateUploadServer() is None
+            seen.add(client.upload_address)
+        assert seen == {"rsync://one/", "rsync://two/"}
+
+
+def test_bye_gives_the_job_back(tracker):
+    client = join(tracker)
+    client.newJob()
+    assert client.isAlive()
+    client.bye()
+    assert not client.isAlive()
+    assert join(tracker).jobCount() == 6
+    client.bye()
+    with pytest.raises(cah.errors.WorkerTimedOutError):
+        client.newJob()
+
+
+def test_print_goes_to_the_log(caplog):
+    with caplog.at_level(logging.INFO, "crawlingathome"):
+        cah.print("hello %s")
+        cah.core.print(5)
+    assert caplog.messages == ["hello %s", "5"]
+
+
+def test_the_names_of_the_module():
+    assert cah.__version__.count(".") == 2
+    for name in ("ServerError", "ZeroJobError", "DumpError", "InvalidURLError"):
+        assert getattr(cah, name) is getattr(cah.errors, name)
+        assert issubclass(getattr(cah, name), cah.CrawlingAtHomeError)
+    assert cah.core.HybridClient is cah.HybridClient
