@@ -1,0 +1,5 @@
+//! Archives, sound and hostile, extracted into real folders.
+
+mod hostile;
+mod sound;
+mod support;
