@@ -12,8 +12,14 @@ use thiserror::Error;
 use url::Url;
 
 mod one_line;
+mod upload;
 
 pub use one_line::OneLine;
+pub use upload::RemoteUpload;
+
+/// Bytes that are collected before they are sent. Object stores take no part below 5 MiB and no
+/// more than 10,000 parts: an object may have 78 GiB.
+pub const PART_BYTES: usize = 8 << 20;
 
 /// Longest time for one request: a part of 8 MiB over a slow line.
 const REQUEST_DEADLINE: &str = "300 seconds";

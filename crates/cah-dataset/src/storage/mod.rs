@@ -6,7 +6,6 @@
 
 mod location;
 mod object;
-mod remote;
 mod staged;
 mod store;
 

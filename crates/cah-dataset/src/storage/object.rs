@@ -1,18 +1,15 @@
 //! One file on its way, in parts, with its digest.
 
 use bytes::Bytes;
+use cah_bucket::{PART_BYTES, RemoteUpload};
 use sha2::{Digest as _, Sha256};
 
-use super::{blocking, remote::RemoteUpload, staged::StagedFile};
+use super::{blocking, staged::StagedFile};
 use crate::{
     error::{DatasetError, Result},
     manifest::FileEntry,
     text::hex,
 };
-
-/// Bytes that are collected before they are sent. Object stores take no part below 5 MiB and no
-/// more than 10,000 parts: an object may have 78 GiB.
-pub(crate) const PART_BYTES: usize = 8 << 20;
 
 /// A file that is being written, see the module about its steps. Dropped, nothing of it stays.
 #[derive(Debug)]

@@ -16,7 +16,6 @@ use super::{
     blocking,
     location::Location,
     object::{ObjectWriter, Sink},
-    remote::RemoteUpload,
     staged::{self, StagedFile},
 };
 use crate::{

@@ -23,7 +23,7 @@ const PARTS_IN_FLIGHT: usize = 2;
 /// multipart upload. Dropped before it is published, it is aborted, so that the bucket keeps
 /// nothing.
 #[derive(Debug)]
-pub(crate) struct RemoteUpload {
+pub struct RemoteUpload {
     objects: Arc<dyn ObjectStore>,
     path: Path,
     /// The request for a multipart upload while it is under way, in a task of its own: whoever
@@ -37,7 +37,7 @@ pub(crate) struct RemoteUpload {
 
 impl RemoteUpload {
     /// Begins an object; `cleanups` is where the abort of a dropped upload can be waited for.
-    pub(crate) fn new(objects: Arc<dyn ObjectStore>, path: Path, cleanups: TaskTracker) -> Self {
+    pub fn new(objects: Arc<dyn ObjectStore>, path: Path, cleanups: TaskTracker) -> Self {
         Self {
             cleanups,
             objects,
@@ -49,8 +49,12 @@ impl RemoteUpload {
         }
     }
 
-    /// Sends one more part; waits while enough are on their way.
-    pub(crate) async fn append(&mut self, part: Bytes) -> StoreResult<()> {
+    /// Sends one more part; waits while enough are on their way. A part has
+    /// [`PART_BYTES`](crate::PART_BYTES), which buckets want of each but the last.
+    ///
+    /// # Errors
+    /// What the bucket says, of this part or of one before it.
+    pub async fn append(&mut self, part: Bytes) -> StoreResult<()> {
         while self.parts.len() >= PARTS_IN_FLIGHT {
             self.one_part_done().await?;
         }
@@ -74,7 +78,10 @@ impl RemoteUpload {
     }
 
     /// Takes the end of the object and waits until all parts have arrived.
-    pub(crate) async fn seal(&mut self, end: Bytes) -> StoreResult<()> {
+    ///
+    /// # Errors
+    /// As [`RemoteUpload::append`].
+    pub async fn seal(&mut self, end: Bytes) -> StoreResult<()> {
         if self.multipart.is_none() {
             self.last = end;
         } else if !end.is_empty() {
@@ -87,7 +94,10 @@ impl RemoteUpload {
     }
 
     /// Makes the object visible; tells its entity tag where the store has such.
-    pub(crate) async fn publish(&mut self) -> StoreResult<Option<String>> {
+    ///
+    /// # Errors
+    /// What the bucket says.
+    pub async fn publish(&mut self) -> StoreResult<Option<String>> {
         let result = match &mut self.multipart {
             None => {
                 let payload = std::mem::take(&mut self.last).into();
