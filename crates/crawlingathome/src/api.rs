@@ -105,6 +105,11 @@ impl Api {
             .await
     }
 
+    /// When calls are tried again.
+    pub(crate) fn retry(&self) -> RetryPolicy {
+        self.retry
+    }
+
     /// The tracker's address.
     pub(crate) fn base(&self) -> &str {
         self.base.as_str()
@@ -221,7 +226,7 @@ fn parse_base(url: &str) -> Result<Url, ClientError> {
 
 /// Half to the whole of a pause, so that the workers of a tracker that comes back do not all come
 /// in the same moment.
-fn jittered(pause: Duration) -> Duration {
+pub(crate) fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(rand::random_range(0.5..=1.0))
 }
 
@@ -239,7 +244,7 @@ fn new_location(answer: &Response) -> String {
     first_line(location.unwrap_or_default())
 }
 
-fn root_cause(error: &dyn std::error::Error) -> String {
+pub(crate) fn root_cause(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;
@@ -251,7 +256,7 @@ fn looks_like_html(text: &str) -> bool {
     text.trim_start().starts_with('<')
 }
 
-fn first_line(text: &str) -> String {
+pub(crate) fn first_line(text: &str) -> String {
     text.lines()
         .next()
         .unwrap_or("")

@@ -110,6 +110,10 @@ impl<K: Kind> Client<K> {
         }
     }
 
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
     /// The name that the tracker gave this worker, `word-word-123`; empty for a worker that was
     /// loaded from a dump of old.
     pub fn display_name(&self) -> &str {

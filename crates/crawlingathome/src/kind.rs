@@ -39,6 +39,11 @@ pub trait CountsPairs: Kind {}
 impl CountsPairs for Hybrid {}
 impl CountsPairs for Gpu {}
 
+/// What begins with a WAT file.
+pub trait ReadsWats: Kind {}
+impl ReadsWats for Hybrid {}
+impl ReadsWats for Cpu {}
+
 mod sealed {
     pub trait Sealed {}
     impl Sealed for super::Hybrid {}

@@ -6,6 +6,9 @@ const MAX_HEADER: usize = 64 << 10;
 /// The longest record that is believed. Common Crawl keeps at most some MiB of a page.
 const MAX_BODY: usize = 32 << 20;
 
+/// The empty lines behind a record.
+pub(crate) const LINE_ENDS: &[u8] = b"\r\n\r\n";
+
 /// What the bytes at the start of a record say.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Head {

@@ -22,9 +22,6 @@ const OUTPUT: usize = 4 << 20;
 /// Compressed bytes that the streaming inflater takes at a time.
 const BLOCK: usize = 64 << 10;
 
-/// The empty lines behind a record.
-const LINE_ENDS: usize = b"\r\n\r\n".len();
-
 /// What the members of an input hold, in order.
 pub(crate) enum Event<'a> {
     /// Content of the member that starts at this offset of the input.
@@ -393,7 +390,9 @@ impl Members {
             return false;
         };
         match header::read(&self.output[..streamed.filled]) {
-            Head::Known { end, .. } => (end..=end + LINE_ENDS).contains(&(length as usize)),
+            Head::Known { end, .. } => {
+                (end..=end + header::LINE_ENDS.len()).contains(&(length as usize))
+            }
             // Damaged right at the start: then any length is right that a member can have.
             Head::Short | Head::Bad => stream::may_hold(window.bytes().len() as u64, length),
         }

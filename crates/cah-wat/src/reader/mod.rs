@@ -48,6 +48,11 @@ impl<'a> Record<'a> {
         self.body
     }
 
+    /// The record as a file has it: its header, its content, and the empty lines behind it.
+    pub fn parts(&self) -> [&'a [u8]; 3] {
+        [self.header, self.body, header::LINE_ENDS]
+    }
+
     /// The value of a WARC header field such as `WARC-Target-URI`, in any case.
     pub fn header(&self, name: &str) -> Option<&'a str> {
         header::value(self.header, name)

@@ -1,0 +1,132 @@
+//! A WAT file, inflated.
+
+use std::{
+    io::{BufWriter, Read, Write},
+    path::PathBuf,
+};
+
+use cah_archive::Gunzip;
+use cah_source::Source;
+use cah_wat::{Piece, Reader};
+
+use super::{
+    DownloadError, DownloadOptions,
+    feed::{self, Fed, Wanted},
+};
+use crate::part_file::PartFile;
+
+/// Inflated bytes that are written at a time.
+const BUFFER: usize = 256 << 10;
+
+/// Writes a WAT file, or a piece of it, to `target`.
+pub(crate) async fn download(
+    source: &Source,
+    piece: Piece,
+    target: PathBuf,
+    options: &DownloadOptions,
+) -> Result<PathBuf, DownloadError> {
+    let length = source.length();
+    let location = source.location().to_owned();
+    if length == 0 {
+        let reason = "empty".into();
+        return Err(DownloadError::NotAWat { location, reason });
+    }
+    let reader = (piece != Piece::Whole).then(|| Reader::for_piece(length, piece));
+    let start = reader.as_ref().map_or(0, Reader::start_offset);
+    let wanted = Wanted {
+        source,
+        start,
+        total: match piece {
+            Piece::First => length.div_ceil(2),
+            Piece::Whole | Piece::Second => length - start,
+        },
+        progress: options.progress.as_ref(),
+    };
+    feed::through(wanted, move |fed| {
+        let write = |source| DownloadError::write(&target, source);
+        let mut part = PartFile::create(target.clone()).map_err(write)?;
+        let copy = Copy {
+            location,
+            target: target.clone(),
+        };
+        match reader {
+            None => copy.whole(fed, &mut part)?,
+            Some(reader) => copy.piece(fed, reader, &mut part)?,
+        }
+        part.publish().map_err(write)
+    })
+    .await
+}
+
+/// A file on its way, for the words of what goes wrong.
+struct Copy {
+    location: String,
+    target: PathBuf,
+}
+
+impl Copy {
+    /// Every byte, as it lies inflated.
+    fn whole(&self, fed: Fed, part: &mut PartFile) -> Result<(), DownloadError> {
+        let mut inflated = Gunzip::new(fed).map_err(|error| self.damaged(error))?;
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            match inflated.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(read) => {
+                    let written = part.write_all(&buffer[..read]);
+                    written.map_err(|error| DownloadError::write(&self.target, error))?;
+                }
+                Err(error) => return Err(self.damaged(error)),
+            }
+        }
+    }
+
+    /// The records of a half.
+    fn piece(
+        &self,
+        mut fed: Fed,
+        mut reader: Reader,
+        part: &mut PartFile,
+    ) -> Result<(), DownloadError> {
+        let mut out = BufWriter::with_capacity(BUFFER, part);
+        let mut written = Ok(());
+        let mut write = |record: cah_wat::Record<'_>| {
+            if written.is_ok() {
+                written = record
+                    .parts()
+                    .iter()
+                    .try_for_each(|part| out.write_all(part));
+            }
+        };
+        let not_a_wat = |error: cah_wat::Error| DownloadError::NotAWat {
+            location: self.location.clone(),
+            reason: error.to_string(),
+        };
+        while !reader.is_done() {
+            let chunk = fed.chunk().map_err(|error| self.damaged(error))?;
+            if chunk.is_empty() {
+                break;
+            }
+            reader.decode(&chunk, &mut write).map_err(not_a_wat)?;
+        }
+        let report = reader.finish(&mut write).map_err(not_a_wat)?;
+        written
+            .and_then(|()| out.flush())
+            .map_err(|error| DownloadError::write(&self.target, error))?;
+        match (report.is_whole(), report.truncated) {
+            (true, _) => Ok(()),
+            (false, true) => Err(self.damaged("it ends too early")),
+            (false, false) => Err(self.damaged(format!(
+                "{} of its records cannot be read",
+                report.damaged.max(1)
+            ))),
+        }
+    }
+
+    fn damaged(&self, reason: impl ToString) -> DownloadError {
+        DownloadError::Damaged {
+            location: self.location.clone(),
+            reason: reason.to_string(),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! `PUT` to a web server: the tracker's own staging, or a presigned URL of a bucket.
+
+use std::time::Duration;
+
+use cah_bucket::is_loopback;
+use cah_fetch::ErrorKind;
+use reqwest::{Body, Response, StatusCode, Url, header, redirect};
+
+use super::{Upload, UploadError, shown};
+use crate::api::{first_line, jittered, root_cause};
+
+/// How long a server may take to be reached.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The time that an upload of any length may take, and the slowest line that is waited for beside
+/// that.
+const GRACE: Duration = Duration::from_secs(300);
+const SLOWEST_PER_SECOND: u64 = 32 << 10;
+
+impl Upload {
+    /// Sends the file, again and again where that may help.
+    pub(super) async fn by_http(&self, mut url: Url) -> Result<String, UploadError> {
+        if url.path().ends_with('/') && url.query().is_none() {
+            let path = format!("{}{}", url.path(), self.name);
+            url.set_path(&path);
+        }
+        let http = self.http_client(&url)?;
+        let mut pauses = self.retry.start();
+        loop {
+            let failure = match self.put(&http, &url).await {
+                Err(failure) if failure.can_pass() => failure,
+                done => return done,
+            };
+            let Some(pause) = pauses.next() else {
+                return Err(failure);
+            };
+            let pause = jittered(pause);
+            tracing::warn!("{failure}; trying again in {pause:.1?}");
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    fn http_client(&self, url: &Url) -> Result<reqwest::Client, UploadError> {
+        let client = reqwest::Client::builder()
+            .user_agent(concat!("crawlingathome/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT);
+        let client = match &self.guard {
+            Some(guard) => guard.watch(client),
+            None if is_loopback(url) => client.no_proxy(),
+            None => client,
+        };
+        // A redirect would have to be sent the whole file again.
+        let client = client.redirect(redirect::Policy::none()).build();
+        client.map_err(|error| UploadError::Setup(root_cause(&error)))
+    }
+
+    async fn put(&self, http: &reqwest::Client, url: &Url) -> Result<String, UploadError> {
+        let place = shown(url.as_str());
+        let broken = |reason: String| UploadError::Broken {
+            place: place.clone(),
+            reason,
+        };
+        if let Some(guard) = &self.guard {
+            let checked = guard.check(url.as_str()).await;
+            checked.map_err(|error| match error.kind() {
+                ErrorKind::PrivateAddress => UploadError::Private(place.clone()),
+                _ => broken(error.to_string()),
+            })?;
+        }
+        let deadline = GRACE + Duration::from_secs(self.length / SLOWEST_PER_SECOND);
+        let request = http
+            .put(url.clone())
+            .header(header::CONTENT_LENGTH, self.length)
+            .timeout(deadline)
+            .body(Body::wrap_stream(self.bytes().await?));
+        let answer = request.send().await;
+        let answer = answer.map_err(|error| broken(root_cause(&error)))?;
+        let status = answer.status();
+        let text = answer_of(answer).await;
+        match status.is_success() {
+            true => Ok(handed_in(status, &text, url)),
+            false => Err(UploadError::Refused {
+                place,
+                status: status.as_u16(),
+                text,
+            }),
+        }
+    }
+}
+
+/// The first line of an answer; what cannot be read of it says nothing.
+async fn answer_of(mut answer: Response) -> String {
+    /// No answer to an upload is longer.
+    const MOST: usize = 16 << 10;
+    let mut text = Vec::new();
+    while let Ok(Some(chunk)) = answer.chunk().await {
+        text.extend_from_slice(&chunk[..chunk.len().min(MOST - text.len())]);
+        if text.len() == MOST {
+            break;
+        }
+    }
+    first_line(&String::from_utf8_lossy(&text))
+}
+
+/// Where the file is found: a tracker's own staging says so, elsewhere it is where it was sent, less
+/// what gave the right to send it there.
+fn handed_in(status: StatusCode, text: &str, url: &Url) -> String {
+    let told = Url::parse(text.trim()).ok();
+    let told = told.filter(|told| matches!(told.scheme(), "http" | "https"));
+    match (status, told) {
+        (StatusCode::CREATED, Some(_)) => text.trim().to_owned(),
+        _ => {
+            let mut url = url.clone();
+            url.set_query(None);
+            url.set_fragment(None);
+            // These fail where a URL has no host, which this has.
+            let _ = url.set_username("");
+            let _ = url.set_password(None);
+            url.into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_handed_in_gives_no_rights_away() {
+        let url = Url::parse("https://u:p@b.example.org/x/1.tar?X-Amz-Signature=1").unwrap();
+        let bare = "https://b.example.org/x/1.tar";
+        for (status, text, expected) in [
+            (201, "http://t/staging/1-a\n", "http://t/staging/1-a"),
+            (200, "http://t/staging/1-a", bare),
+            (201, "", bare),
+            (201, "<html>created</html>", bare),
+            (204, "", bare),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(handed_in(status, text, &url), expected, "{status} {text}");
+        }
+    }
+}

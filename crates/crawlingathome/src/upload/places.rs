@@ -1,0 +1,103 @@
+//! Buckets and folders.
+
+use std::{
+    fs::File,
+    io::{Read, Write},
+    path::PathBuf,
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use cah_bucket::{BadBucket, OneLine, PART_BYTES, RemoteUpload};
+use futures::StreamExt;
+use object_store::{RetryConfig, path::Path as ObjectPath};
+use tokio_util::task::TaskTracker;
+use url::Url;
+
+use super::{CHUNK, Upload, UploadError, with_slash};
+use crate::{download::blocking, part_file::PartFile};
+
+/// How long the parts of an upload that failed are seen off.
+const SETTLE_DEADLINE: Duration = Duration::from_secs(30);
+
+impl Upload {
+    /// Puts the file into a bucket.
+    pub(super) async fn into_bucket(&self, url: &Url) -> Result<String, UploadError> {
+        let broken = |reason: String| UploadError::Broken {
+            place: format!("{}://{}", url.scheme(), url.host_str().unwrap_or_default()),
+            reason,
+        };
+        let bad = |error: BadBucket| UploadError::Setup(error.to_string());
+        let url = cah_bucket::address(&with_slash(url.as_str())).map_err(bad)?;
+        let objects = cah_bucket::below(&url, RetryConfig::default()).map_err(bad)?;
+        let aborts = TaskTracker::new();
+        let path = ObjectPath::from(self.name.as_str());
+        let upload = RemoteUpload::new(objects, path, aborts.clone());
+        let sent = self.send_parts(upload, &broken).await;
+        aborts.close();
+        // The parts of an upload that failed may stay where the bucket does not answer any more.
+        let _ = tokio::time::timeout(SETTLE_DEADLINE, aborts.wait()).await;
+        sent.map(|()| format!("{url}{}", self.name))
+    }
+
+    async fn send_parts(
+        &self,
+        mut upload: RemoteUpload,
+        broken: &(impl Fn(String) -> UploadError + Sync),
+    ) -> Result<(), UploadError> {
+        let of_bucket = |error| broken(OneLine(error).to_string());
+        let mut bytes = std::pin::pin!(self.bytes().await?);
+        let mut part = BytesMut::new();
+        while let Some(chunk) = bytes.next().await {
+            part.extend_from_slice(&chunk.map_err(|error| self.read_error(error))?);
+            while part.len() >= PART_BYTES {
+                let full: Bytes = part.split_to(PART_BYTES).freeze();
+                upload.append(full).await.map_err(of_bucket)?;
+            }
+        }
+        upload.seal(part.freeze()).await.map_err(of_bucket)?;
+        upload.publish().await.map_err(of_bucket).map(drop)
+    }
+
+    /// Copies the file into a folder.
+    pub(super) async fn into_folder(&self, folder: PathBuf) -> Result<String, UploadError> {
+        let target = folder.join(&self.name);
+        if self.guard.is_some() {
+            return Err(UploadError::Private("file://".into()));
+        }
+        let url = Url::from_file_path(&target);
+        let url = url.map_err(|()| UploadError::UnknownAddress("file://".into()))?;
+        let write_error = {
+            let path = target.clone();
+            move |source| UploadError::Write {
+                path: path.clone(),
+                source,
+            }
+        };
+        let (file, length, progress) = (self.file.clone(), self.length, self.progress.clone());
+        let copied = blocking(move || {
+            let read_error = |source| UploadError::Read {
+                path: file.clone(),
+                source,
+            };
+            let mut from = File::open(&file).map_err(read_error)?;
+            let mut to = PartFile::create(target).map_err(&write_error)?;
+            let mut buffer = vec![0; CHUNK];
+            let mut done = 0;
+            loop {
+                let read = from.read(&mut buffer).map_err(read_error)?;
+                if read == 0 {
+                    break;
+                }
+                to.write_all(&buffer[..read]).map_err(&write_error)?;
+                done += read as u64;
+                if let Some(progress) = &progress {
+                    progress(done, length);
+                }
+            }
+            to.publish().map_err(write_error)
+        });
+        copied.await?;
+        Ok(url.into())
+    }
+}
