@@ -30,6 +30,7 @@ from .errors import (
     InvalidURLError,
     RequestError,
     ServerError,
+    UploadError,
     WorkerTimedOutError,
     ZeroJobError,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "RequestError",
     "ServerError",
     "Settings",
+    "UploadError",
     "WorkerTimedOutError",
     "ZeroJobError",
     "__version__",

@@ -4,6 +4,7 @@ A call blocks without `loop`, and answers an awaitable with it.
 """
 
 from asyncio import AbstractEventLoop, Future
+from pathlib import Path
 from typing import Any, Optional, Tuple, final, overload
 
 VERSION: str
@@ -96,6 +97,30 @@ class Worker:
     def update_upload_address(self, loop: None = None) -> Optional[str]: ...
     @overload
     def update_upload_address(self, loop: AbstractEventLoop) -> Future[Optional[str]]: ...
+    @overload
+    def download_shard(
+        self,
+        folder: str,
+        piece_only: bool,
+        allow_private_addresses: Optional[bool],
+        loop: None = None,
+    ) -> Path: ...
+    @overload
+    def download_shard(
+        self,
+        folder: str,
+        piece_only: bool,
+        allow_private_addresses: Optional[bool],
+        loop: AbstractEventLoop,
+    ) -> Future[Path]: ...
+    @overload
+    def upload(
+        self, file: str, allow_private_addresses: Optional[bool], loop: None = None
+    ) -> str: ...
+    @overload
+    def upload(
+        self, file: str, allow_private_addresses: Optional[bool], loop: AbstractEventLoop
+    ) -> Future[str]: ...
     @overload
     def bye(self, loop: None = None) -> None: ...
     @overload

@@ -33,7 +33,7 @@ from .errors import (
     WorkerTimedOutError,
     ZeroJobError,
 )
-from .jobs import LEFT_BEHIND, CPUJob, GPUJob, HybridJob, Path
+from .jobs import LEFT_BEHIND, AnyPath, CPUJob, GPUJob, HybridJob
 
 if TYPE_CHECKING:
     import numpy as np
@@ -200,7 +200,7 @@ class Client(Generic[AnyJob]):
                 if not job.is_done:
                     job.give_back()
 
-    def downloadShard(self, path: Path = "", *, piece_only: bool = False) -> None:
+    def downloadShard(self, path: AnyPath = "", *, piece_only: bool = False) -> None:
         """Downloads the job's WAT file into the folder `path` as `shard.wat`, inflated.
 
         The folder is created if missing. A transfer that breaks is taken up where it stopped, and
@@ -210,7 +210,7 @@ class Client(Generic[AnyJob]):
         """
         self._download(path, piece_only)
 
-    def _download(self, path: Path, piece_only: bool) -> None:
+    def _download(self, path: AnyPath, piece_only: bool) -> None:
         tell("downloading shard...")
         self.log("Downloading shard", noprint=True)
         allow = self._settings.allow_private_addresses
@@ -321,9 +321,9 @@ class CPUClient(Client[CPUJob]):
         self._native.complete_text(image_download_url)
         tell("marked job as done")
 
-    def upload(self, file: Path) -> str:
+    def upload(self, file: AnyPath) -> str:
         """Brings a file to `upload_address`; answers what to call `completeJob` with."""
-        return self._native.upload(os.fspath(file))
+        return self._native.upload(os.fspath(file), self._settings.allow_private_addresses)
 
     complete_job = completeJob
 
@@ -334,7 +334,7 @@ class GPUClient(_CountsPairs[GPUJob]):
     type = "GPU"
     _job_class = GPUJob
 
-    def downloadShard(self, path: Path = "", *, piece_only: bool = False) -> None:
+    def downloadShard(self, path: AnyPath = "", *, piece_only: bool = False) -> None:
         """Downloads the tar that the CPU worker handed over and extracts it into the folder `path`,
         which is created if missing.
 

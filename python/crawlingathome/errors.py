@@ -10,6 +10,7 @@ __all__ = [
     "InvalidURLError",
     "RequestError",
     "ServerError",
+    "UploadError",
     "WorkerTimedOutError",
     "ZeroJobError",
 ]
@@ -50,3 +51,7 @@ class InvalidURLError(CrawlingAtHomeError):
 class DownloadError(CrawlingAtHomeError):
     """A shard cannot be downloaded: its server does not answer, refuses, or sends what is no WAT
     file."""
+
+
+class UploadError(CrawlingAtHomeError):
+    """A file cannot be brought to the upload address."""

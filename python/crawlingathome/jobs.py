@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from asyncio import get_running_loop
+from pathlib import Path
 from typing import SupportsIndex, Tuple, Union
 
 from . import _native
@@ -14,7 +15,7 @@ __all__ = ["AsyncJob", "CPUJob", "GPUJob", "HybridJob", "Job"]
 # What the tracker is told of a job that a loop over jobs leaves undone.
 LEFT_BEHIND = "the worker asked for the next job without completing this one"
 
-Path = Union[str, "os.PathLike[str]"]
+AnyPath = Union[str, "os.PathLike[str]"]
 
 
 class Job:
@@ -60,8 +61,13 @@ class _BlockingJob(Job):
         """Tells the tracker how far the job is."""
         self._native.log(progress)
 
-    def download(self, path: Path = "", *, piece_only: bool = False) -> str:
-        """Downloads the shard as `downloadShard` of the client does; answers where it lies."""
+    def download(self, path: AnyPath = "", *, piece_only: bool = False) -> Path:
+        """Downloads the shard into the folder `path`, as `downloadShard` of the client does, and
+        answers where it lies: the WAT file, or for a GPU worker the folder.
+
+        Raises `InvalidURLError` where a GPU worker's shard cannot be used, which `flag_invalid`
+        tells the tracker.
+        """
         return self._native.download_shard(
             os.fspath(path), piece_only, self._settings.allow_private_addresses
         )
@@ -87,9 +93,9 @@ class HybridJob(_BlockingJob):
 class CPUJob(_BlockingJob):
     """A shard that goes from WAT to images."""
 
-    def upload(self, file: Path) -> str:
+    def upload(self, file: AnyPath) -> str:
         """Brings a file to the worker's upload address; answers what to `complete` with."""
-        return self._native.upload(os.fspath(file))
+        return self._native.upload(os.fspath(file), self._settings.allow_private_addresses)
 
     def complete(self, url: str) -> None:
         """Hands the images over to GPU workers, which find them at `url`."""
@@ -115,16 +121,22 @@ class AsyncJob(Job):
         """Tells the tracker how far the job is."""
         await self._native.log(progress, loop=get_running_loop())
 
-    async def download(self, path: Path = "", *, piece_only: bool = False) -> str:
-        """Downloads the shard as `downloadShard` of the client does; answers where it lies."""
+    async def download(self, path: AnyPath = "", *, piece_only: bool = False) -> Path:
+        """Downloads the shard into the folder `path`, as `downloadShard` of the client does, and
+        answers where it lies: the WAT file, or for a GPU worker the folder.
+
+        Raises `InvalidURLError` where a GPU worker's shard cannot be used, which `flag_invalid`
+        tells the tracker.
+        """
         allow = self._settings.allow_private_addresses
         return await self._native.download_shard(
             os.fspath(path), piece_only, allow, loop=get_running_loop()
         )
 
-    async def upload(self, file: Path) -> str:
+    async def upload(self, file: AnyPath) -> str:
         """Brings a file to a CPU worker's upload address; answers what to `complete` with."""
-        return await self._native.upload(os.fspath(file), loop=get_running_loop())
+        allow = self._settings.allow_private_addresses
+        return await self._native.upload(os.fspath(file), allow, loop=get_running_loop())
 
     async def complete(self, result: Union[SupportsIndex, str]) -> None:
         """Completes the job: with the number of pairs, or for a CPU worker with the URL under which

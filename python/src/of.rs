@@ -1,14 +1,17 @@
 //! One worker of a kind, the job that it holds, and its calls.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
-use crawlingathome::ClientError;
+use crawlingathome::{ClientError, DownloadOptions};
 use pyo3::{prelude::*, types::PyAny};
 
 use crate::{
     call::{Outcome, call},
     errors::Failure,
-    protocol::{Protocol, Work},
+    protocol::{Crawler, Protocol, Work},
 };
 
 /// What a call answers: what came out, or an awaitable of it.
@@ -186,6 +189,37 @@ impl<P: Protocol> Of<P> {
             }
             Ok(told?)
         })
+    }
+}
+
+/// Which files of a job are wanted, and where.
+pub(crate) struct Wanted {
+    pub(crate) folder: PathBuf,
+    pub(crate) piece_only: bool,
+    pub(crate) allow_private_addresses: Option<bool>,
+}
+
+impl<K: Crawler> Of<K> {
+    /// Downloads the job's files; signs of life tell how far it is.
+    pub(crate) fn download_shard<'py>(
+        &self,
+        py: Python<'py>,
+        wanted: Wanted,
+        event_loop: EventLoop<'py>,
+    ) -> Answer<'py> {
+        let (client, held) = (self.client.clone(), self.held());
+        let downloading = async move {
+            let lease = held.ok_or(Failure::NoJob)?;
+            let mut options = DownloadOptions::default();
+            options.piece_only = wanted.piece_only;
+            options.allow_private_addresses = wanted.allow_private_addresses;
+            let told = lease.clone();
+            options.progress = Some(Arc::new(move |done, total| {
+                told.set_progress(&format!("Downloading shard: {done} of {total} bytes"));
+            }));
+            K::download(&client, lease.shard(), &wanted.folder, &options).await
+        };
+        call(py, event_loop, downloading, |path| Ok(path?))
     }
 }
 

@@ -1,10 +1,14 @@
 //! The kinds of workers, as far as they differ.
 
+use std::path::{Path, PathBuf};
+
 use crawlingathome::{
-    Client, ClientError, CountsPairs, Cpu, Gpu, Hybrid, Kind, Lease,
+    Client, ClientError, CountsPairs, Cpu, DownloadOptions, Gpu, Hybrid, Kind, Lease, Shard,
     distcompute::{self, Data},
 };
 use pyo3::IntoPyObject;
+
+use crate::{call::Outcome, errors::Failure};
 
 type Result<T> = std::result::Result<T, ClientError>;
 
@@ -57,6 +61,14 @@ pub(crate) trait Protocol: 'static {
 pub(crate) trait Crawler: Kind + Sized {
     fn complete(lease: &Lease<Self>, work: Work) -> impl Future<Output = Result<()>> + Send;
 
+    /// Downloads the files of a shard; gives where they are.
+    fn download(
+        client: &Client<Self>,
+        shard: &Shard,
+        folder: &Path,
+        options: &DownloadOptions,
+    ) -> impl Future<Output = Outcome<PathBuf>> + Send;
+
     /// Only a GPU worker gets what somebody else made.
     fn flag_invalid(_: &Lease<Self>) -> impl Future<Output = Result<()>> + Send {
         async { Err(not_for(Self::TYPE.as_str(), "flags nothing")) }
@@ -64,12 +76,32 @@ pub(crate) trait Crawler: Kind + Sized {
 }
 
 impl Crawler for Hybrid {
+    async fn download(
+        client: &Client<Self>,
+        shard: &Shard,
+        folder: &Path,
+        options: &DownloadOptions,
+    ) -> Outcome<PathBuf> {
+        let downloaded = client.download_shard(shard, folder, options).await;
+        downloaded.map_err(Failure::Download)
+    }
+
     async fn complete(lease: &Lease<Self>, work: Work) -> Result<()> {
         complete_with_pairs(lease, work).await
     }
 }
 
 impl Crawler for Cpu {
+    async fn download(
+        client: &Client<Self>,
+        shard: &Shard,
+        folder: &Path,
+        options: &DownloadOptions,
+    ) -> Outcome<PathBuf> {
+        let downloaded = client.download_shard(shard, folder, options).await;
+        downloaded.map_err(Failure::Download)
+    }
+
     async fn complete(lease: &Lease<Self>, work: Work) -> Result<()> {
         match work {
             Work::Text(url) => lease.complete(&url).await,
@@ -79,6 +111,17 @@ impl Crawler for Cpu {
 }
 
 impl Crawler for Gpu {
+    async fn download(
+        client: &Client<Self>,
+        shard: &Shard,
+        folder: &Path,
+        options: &DownloadOptions,
+    ) -> Outcome<PathBuf> {
+        let extracted = client.download_shard(shard, folder, options).await;
+        extracted.map_err(Failure::HandedOver)?;
+        Ok(folder.to_owned())
+    }
+
     async fn complete(lease: &Lease<Self>, work: Work) -> Result<()> {
         complete_with_pairs(lease, work).await
     }

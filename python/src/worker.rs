@@ -1,20 +1,22 @@
 //! `Worker`: one worker of a tracker, of any kind.
 
 use std::{
+    path::PathBuf,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use cah_protocol::WorkerType;
 use crawlingathome::{
-    Client, ClientConfig, ClientError, Cpu, Dump, Gpu, Hybrid, Kind, RetryPolicy, distcompute,
+    Client, ClientConfig, ClientError, Cpu, Dump, Gpu, Hybrid, Kind, RetryPolicy, UploadError,
+    UploadOptions, distcompute,
 };
 use pyo3::{exceptions::PyValueError, prelude::*, types::PyAny};
 
 use crate::{
     call::{Outcome, call},
     errors::Failure,
-    of::Of,
+    of::{Of, Wanted},
     protocol::{Job, Protocol, Stage, Work},
     runtime::runtime,
 };
@@ -299,6 +301,51 @@ impl Worker {
                 .map_err(Failure::from)
         };
         call(py, r#loop, asking, |address| Ok(address?))
+    }
+
+    /// Downloads the job's files into a folder and answers where they are: the WAT file, or for a
+    /// GPU worker the folder into which the archive was extracted.
+    #[pyo3(signature = (folder, piece_only, allow_private_addresses, r#loop=None))]
+    fn download_shard<'py>(
+        &self,
+        py: Python<'py>,
+        folder: PathBuf,
+        piece_only: bool,
+        allow_private_addresses: Option<bool>,
+        r#loop: EventLoop<'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let worker = self.worker(py)?;
+        let wanted = Wanted {
+            folder,
+            piece_only,
+            allow_private_addresses,
+        };
+        each_crawler!(worker, of => of.download_shard(py, wanted, r#loop))
+            .unwrap_or_else(|| Err(Failure::NoJob.into()))
+    }
+
+    /// Brings a file to a CPU worker's upload address and answers what to complete the job with.
+    #[pyo3(signature = (file, allow_private_addresses, r#loop=None))]
+    fn upload<'py>(
+        &self,
+        py: Python<'py>,
+        file: PathBuf,
+        allow_private_addresses: Option<bool>,
+        r#loop: EventLoop<'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let mut options = UploadOptions::default();
+        options.allow_private_addresses = allow_private_addresses;
+        let worker = self.worker(py)?;
+        let uploading = async move {
+            match worker {
+                AnyKind::Cpu(of) => {
+                    let url = of.client.upload_with(&file, &options).await;
+                    url.map_err(Failure::Upload)
+                }
+                _ => Err(Failure::Upload(UploadError::NoAddress)),
+            }
+        };
+        call(py, r#loop, uploading, |url| Ok(url?))
     }
 
     /// Leaves the tracker, which re-opens the job.

@@ -3,7 +3,7 @@
 use std::{env, fmt, fs::File, io, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use cah_bucket::{self as bucket, OneLine};
+use cah_bucket::{self as bucket, OneLine, RemoteUpload};
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
     Error as StoreError, ObjectStore, ObjectStoreExt, RetryConfig, local::LocalFileSystem,
