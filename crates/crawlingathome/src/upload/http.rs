@@ -2,12 +2,19 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use cah_bucket::is_loopback;
 use cah_fetch::ErrorKind;
+use futures::{Stream, StreamExt, stream};
 use reqwest::{Body, Response, StatusCode, Url, header, redirect};
 
 use super::{Upload, UploadError, shown};
 use crate::api::{first_line, jittered, root_cause};
+
+/// A file of this length is not sent before a server that does not want it had time to say so: one
+/// that hangs up midway is not heard any more.
+const LARGE: u64 = 1 << 20;
+const HESITATION: Duration = Duration::from_secs(1);
 
 /// How long a server may take to be reached.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -72,7 +79,7 @@ impl Upload {
             .put(url.clone())
             .header(header::CONTENT_LENGTH, self.length)
             .timeout(deadline)
-            .body(Body::wrap_stream(self.bytes().await?));
+            .body(Body::wrap_stream(self.hesitant_bytes().await?));
         let answer = request.send().await;
         let answer = answer.map_err(|error| broken(root_cause(&error)))?;
         let status = answer.status();
@@ -85,6 +92,21 @@ impl Upload {
                 text,
             }),
         }
+    }
+
+    async fn hesitant_bytes(
+        &self,
+    ) -> Result<impl Stream<Item = std::io::Result<Bytes>> + Send + use<>, UploadError> {
+        let bytes = self.bytes().await?;
+        let hesitation = match self.length {
+            LARGE.. => HESITATION,
+            _ => Duration::ZERO,
+        };
+        Ok(stream::once(async move {
+            tokio::time::sleep(hesitation).await;
+            bytes
+        })
+        .flatten())
     }
 }
 

@@ -1,6 +1,10 @@
 //! The client against a tracker's answers over real sockets: what is retried, what is not, and
 //! which error each answer becomes. The real tracker is tried in `cah-e2e`.
 
+mod download;
+mod support;
+mod upload;
+
 use std::{
     sync::{
         Arc,
