@@ -55,6 +55,12 @@ pub enum ClientError {
     /// A job that makes no sense.
     #[error("the tracker sent a malformed job: {0}")]
     MalformedJob(#[from] MalformedJob),
+    /// A job that is no shard of the WAT file that is handed in.
+    #[error("job {0} is no shard of this WAT file")]
+    NotOfTheWat(u64),
+    /// The system gives no thread to [`blocking`](crate::blocking) clients.
+    #[error("cannot set up a thread for the client: {0}")]
+    Runtime(#[source] std::io::Error),
     /// The HTTP client itself could not be built.
     #[error("cannot set up the HTTP client: {0}")]
     Setup(#[source] reqwest::Error),

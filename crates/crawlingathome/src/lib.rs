@@ -22,10 +22,15 @@
 //! with growing pauses, until [`RetryPolicy::give_up_after`]; what it refuses is an error at once.
 //! A [`Lease`] keeps itself alive in the background, and goes back when it is dropped.
 //!
-//! [`CpuClient`] and [`GpuClient`] are the two halves of a hybrid worker; [`distcompute`] has the
-//! workers of other projects.
+//! [`CpuClient`] and [`GpuClient`] are the two halves of a hybrid worker; [`WholeWatClient`] takes
+//! both shards of a WAT file at once; [`distcompute`] has the workers of other projects.
+//!
+//! Clients download what a shard is made from and upload what is handed over:
+//! [`Client::download_shard`], [`Client::upload`]. Programs without an async runtime use
+//! [`blocking`].
 
 mod api;
+pub mod blocking;
 mod client;
 mod config;
 pub mod distcompute;
@@ -41,6 +46,7 @@ mod retry;
 mod rsync;
 mod session;
 mod upload;
+mod whole_wat;
 
 pub use cah_archive::{ArchiveError, Extracted, Limits, Refusal};
 pub use cah_protocol::{OutcomeCounts, Piece, Shard, WorkerType};
@@ -54,3 +60,4 @@ pub use lease::Lease;
 pub use retry::RetryPolicy;
 pub use rsync::RsyncError;
 pub use upload::{UploadError, UploadOptions};
+pub use whole_wat::{WholeWat, WholeWatClient};

@@ -86,8 +86,18 @@ impl<K: ReadsWats> Client<K> {
             (true, Piece::First) => cah_wat::Piece::First,
             (true, Piece::Second) => cah_wat::Piece::Second,
         };
+        self.download_wat(&shard.url, piece, folder, options).await
+    }
+
+    pub(crate) async fn download_wat(
+        &self,
+        url: &str,
+        piece: cah_wat::Piece,
+        folder: &Path,
+        options: &DownloadOptions,
+    ) -> Result<PathBuf, DownloadError> {
         let guard = self.guard(options)?;
-        let source = open(&shard.url, guard.as_ref()).await?;
+        let source = open(url, guard.as_ref()).await?;
         wat::download(&source, piece, folder.join(SHARD_FILE), options).await
     }
 }

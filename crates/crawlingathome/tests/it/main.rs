@@ -1,9 +1,11 @@
 //! The client against a tracker's answers over real sockets: what is retried, what is not, and
 //! which error each answer becomes. The real tracker is tried in `cah-e2e`.
 
+mod blocking;
 mod download;
 mod support;
 mod upload;
+mod whole_wat;
 
 use std::{
     sync::{
