@@ -18,8 +18,5 @@ pub use text::{
     MAX_NICKNAME_CHARS, MAX_PROGRESS_CHARS, MAX_RESULT_BYTES, TextRejected, check_banner,
     check_message, check_nickname, check_progress, check_result,
 };
-pub use wire::{
-    ByeRequest, CompleteRequest, FailRequest, JobRequest, JobResponse, MalformedJob,
-    NewWorkerResponse, ProgressRequest, SUCCESS, UNKNOWN_WORKER, ValidateRequest,
-};
+pub use wire::{JobResponse, MalformedJob, NewWorkerResponse, SUCCESS, UNKNOWN_WORKER};
 pub use worker::{UnknownWorkerType, WorkerType};

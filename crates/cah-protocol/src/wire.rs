@@ -1,11 +1,8 @@
-//! The bodies of the Crawling@Home calls, as the public clients send and read them.
-//!
-//! Requests with more than three fields or free text are checked by the tracker itself; these
-//! types are what the client library sends and what both sides agree on.
+//! What Crawling@Home calls are answered, as the public clients read it.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{OutcomeCounts, Piece, Shard, UnknownPiece, WorkerType};
+use crate::{Piece, Shard, UnknownPiece};
 
 /// The text of a call that was carried out.
 pub const SUCCESS: &str = "success";
@@ -27,22 +24,6 @@ pub struct NewWorkerResponse {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat: Option<u64>,
 }
-
-/// Body of `POST /api/newJob`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct JobRequest {
-    /// The worker's token.
-    pub token: String,
-    /// The worker's type; HYBRID where it is left out.
-    #[serde(default, rename = "type")]
-    pub worker_type: WorkerType,
-}
-
-/// Body of `POST /api/validateWorker`, the same shape as [`JobRequest`].
-pub type ValidateRequest = JobRequest;
-
-/// Body of `POST /api/bye`, the same shape as [`JobRequest`].
-pub type ByeRequest = JobRequest;
 
 /// Answer of `POST /api/newJob`. Ids are decimal strings, as the reference sends them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,56 +97,6 @@ impl TryFrom<JobResponse> for Shard {
     }
 }
 
-/// Body of `POST /api/updateProgress`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ProgressRequest {
-    /// The worker's token.
-    pub token: String,
-    /// What the worker is doing, at most 1,000 characters.
-    pub progress: String,
-    /// The worker's type; HYBRID where it is left out.
-    #[serde(default, rename = "type")]
-    pub worker_type: WorkerType,
-}
-
-/// Body of `POST /api/markAsDone`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct CompleteRequest {
-    /// The worker's token.
-    pub token: String,
-    /// The worker's type; HYBRID where it is left out.
-    #[serde(default, rename = "type")]
-    pub worker_type: WorkerType,
-    /// HYBRID and GPU: how many pairs the shard gave.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub count: Option<u64>,
-    /// CPU: where a GPU worker finds the images.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub url: Option<String>,
-    /// The job that the worker means: a fence beyond the public protocol, so that a call that was
-    /// long on its way is not taken for the job that the worker holds by then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub number: Option<u64>,
-    /// Where the shard's candidates ended, beyond the public protocol too.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub outcomes: Option<OutcomeCounts>,
-}
-
-/// Body of `POST /api/failJob`, a call beyond the public protocol: the worker cannot do the job.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct FailRequest {
-    /// The worker's token.
-    pub token: String,
-    /// The worker's type; HYBRID where it is left out.
-    #[serde(default, rename = "type")]
-    pub worker_type: WorkerType,
-    /// What is wrong, at most 1,000 characters.
-    pub message: String,
-    /// The job that the worker means.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub number: Option<u64>,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,11 +131,5 @@ mod tests {
             let refused = Shard::try_from(job);
             assert!(matches!(refused, Err(MalformedJob::Numbers { .. })));
         }
-    }
-
-    #[test]
-    fn a_missing_type_is_hybrid() {
-        let read: JobRequest = serde_json::from_str(r#"{"token":"t"}"#).unwrap();
-        assert_eq!(read.worker_type, WorkerType::Hybrid);
     }
 }
