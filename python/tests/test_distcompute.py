@@ -1,5 +1,12 @@
 """The public DistCompute client, as it comes from the registry, against this tracker."""
 
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+
 import distcompute_client as dc
 import pytest
 from distcompute_client.errors import WorkerTimedOutError, ZeroJobError
@@ -101,3 +108,169 @@ def test_json_lists_and_text_files_are_projects(tmp_path):
     lines.write_text("plain\n\nnew\n")
     told = cah("tracker", "import", "--store", tracker.store, "--txt", lines)
     assert told == "1 job imported; 1 was there already\n"
+
+
+STAGES = ["One", "Two", "Three", "Four", "Five"]
+CLIENTS = 8
+PATIENCE = 120
+
+
+def project(tmp_path, jobs, stages, *flags):
+    """Jobs `job-0` and so on, of the first stages."""
+    jobs = ["--brace", f"job-{{0..{jobs - 1}}}", "--stages", ",".join(STAGES[:stages])]
+    return Tracker(tmp_path, jobs, *flags)
+
+
+def exported(tracker):
+    return [json.loads(line) for line in cah("tracker", "export", "--store", tracker.store).splitlines()]
+
+
+def job_of(client):
+    """The next job, once there is one."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            client.new_job()
+            return client.job
+        except ZeroJobError:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def form_of(number, trace):
+    """What a stage makes of a job: a text, a list or an object in turn."""
+    return [trace, [trace], {"trace": trace, "Größe": [1, None, 2.5]}][number % 3]
+
+
+def work(client):
+    """Adds the stage's letter to a job."""
+    trace = client.job["trace"] if isinstance(client.job, dict) else client.job
+    trace = trace[0] if isinstance(trace, list) else trace
+    client.complete_job(form_of(client.job_id, trace + client.stage))
+
+
+def output(text):
+    """What a stage gave, as a client of the next one reads it."""
+    return json.loads(text.removeprefix("<!json!>")) if text.startswith("<!json!>") else text
+
+
+def test_the_client_tells_its_user_what_it_does(words, capsys):
+    client = dc.init(words.url, "Brings up the second stage")
+    client.job_count()
+    client.bye()
+    assert client.stage_name == "Count" and client.nickname == "anonymous"
+    told = capsys.readouterr().out
+    assert f"{words.url}/worker/count/{client.display_name}" in told
+    assert "jobs remaining: 0" in told and "closed worker" in told
+
+
+@pytest.mark.parametrize("stages, jobs", [(2, 60), (5, 30)])
+def test_eight_clients_at_once_close_every_job_once(tmp_path, stages, jobs):
+    with project(tmp_path, jobs, stages) as tracker:
+        left = [threading.Semaphore(jobs) for _ in range(stages)]
+        begin = threading.Barrier(CLIENTS)
+        wrong = []
+
+        def run(number):
+            at = number % stages
+            try:
+                client = join(tracker, "abcde"[at], nickname=f"client {number}")
+                begin.wait(PATIENCE)
+                # Who takes one of these places has a job to do, now or soon.
+                while left[at].acquire(blocking=False):
+                    job_of(client)
+                    client.log("at it")
+                    work(client)
+                assert client.job is None and client.is_alive()
+                client.bye()
+            except BaseException as error:
+                wrong.append(error)
+                raise
+
+        threads = [threading.Thread(target=run, args=[number]) for number in range(CLIENTS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE)
+        assert wrong == []
+        assert tracker.get("/data").json()["completion_str"] == f"{jobs} / {jobs}"
+        assert join(tracker, "a").job_count() == 0
+    for job in exported(tracker):
+        assert (job["state"], job["failures"]) == ("closed", 0)
+        made = [(done["stage"], done["attempt"], done["revoked"]) for done in job["completions"]]
+        assert made == [(name, at + 1, False) for at, name in enumerate(STAGES[:stages])]
+        trace = job["data"]
+        for letter, done in zip("abcde", job["completions"]):
+            trace += letter
+            assert output(done["output"]) == form_of(job["number"], trace)
+
+
+DYING = """
+import sys, time
+import distcompute_client as dc
+
+client = dc.init(sys.argv[1], "c", "dying", verbose=False)
+client.new_job()
+print(client.job, flush=True)
+time.sleep(3600)
+"""
+
+
+def test_a_client_that_is_killed_loses_its_job_to_another(tmp_path):
+    with project(tmp_path, 1, 5, "--idle-timeout=3") as tracker:
+        for stage in "ab":
+            client = join(tracker, stage)
+            job_of(client)
+            client.complete_job(stage)
+        command = [sys.executable, "-c", DYING, tracker.url]
+        dying = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert dying.stdout.readline() == "b\n"
+        dying.send_signal(signal.SIGKILL)
+        dying.wait()
+        for stage, given in zip("cde", "bcd"):
+            client = join(tracker, stage)
+            assert job_of(client) == given
+            client.complete_job(stage)
+        assert tracker.get("/data").json()["completion_str"] == "1 / 1"
+    (job,) = exported(tracker)
+    outputs = [(done["output"], done["nickname"]) for done in job["completions"]]
+    assert outputs == [(stage, "ada") for stage in "abcde"]
+    assert (job["state"], job["attempts"], job["failures"]) == ("closed", 6, 1)
+
+
+def test_flagged_data_is_made_anew_by_the_stage_before(tmp_path):
+    with project(tmp_path, 1, 5) as tracker:
+        clients = {stage: join(tracker, stage) for stage in "abcde"}
+
+        def step(stage, given, made):
+            job_of(clients[stage])
+            assert clients[stage].job == given
+            clients[stage].complete_job(made)
+
+        step("a", "job-0", "a")
+        step("b", "a", "b")
+        step("c", "b", "bad")
+        for number in range(5):
+            with pytest.raises(ZeroJobError):
+                clients["c"].new_job()
+            doubtful = join(tracker, "d", nickname=f"doubtful {number}")
+            assert job_of(doubtful) == "bad"
+            doubtful.flag_invalid_data()
+            assert doubtful.job is None
+            doubtful.bye()
+        with pytest.raises(ZeroJobError):
+            clients["d"].new_job()
+        step("c", "b", "good")
+        step("d", "good", ["d"])
+        step("e", ["d"], {"e": 1})
+        assert tracker.get("/data").json()["completion_str"] == "1 / 1"
+    (job,) = exported(tracker)
+    made = [(done["stage"], output(done["output"])) for done in job["completions"]]
+    assert made == [
+        ("One", "a"),
+        ("Two", "b"),
+        ("Three", "bad"),
+        ("Three", "good"),
+        ("Four", ["d"]),
+        ("Five", {"e": 1}),
+    ]
