@@ -84,7 +84,16 @@ pub fn object(place: &str) -> Result<(Arc<dyn ObjectStore>, Path)> {
 /// # Errors
 /// Settings that make no sense.
 pub fn below(url: &Url, retry: RetryConfig) -> Result<Arc<dyn ObjectStore>> {
-    Ok(Arc::new(PrefixStore::new(client(url, retry)?, path(url)?)))
+    let (client, prefix) = signer(url, retry)?;
+    Ok(Arc::new(PrefixStore::new(client, prefix)))
+}
+
+/// The client of a bucket, which can sign addresses, and the prefix that a place has in it.
+///
+/// # Errors
+/// Settings that make no sense.
+pub fn signer(url: &Url, retry: RetryConfig) -> Result<(AmazonS3, Path)> {
+    Ok((client(url, retry)?, path(url)?))
 }
 
 fn client(url: &Url, retry: RetryConfig) -> Result<AmazonS3> {

@@ -1,13 +1,13 @@
 //! What an operator may set.
 
-use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
 use cah_protocol::WorkerType;
 use ipnet::IpNet;
 use thiserror::Error;
 use url::Url;
 
-use crate::{Secret, Tls, store::Order};
+use crate::{Secret, StagingPlace, Tls, store::Order};
 
 /// The tracker's settings, checked once when it starts.
 #[derive(Clone, Debug)]
@@ -51,10 +51,10 @@ pub struct Config {
     /// Where workers of each type bring their results, any text; one is drawn at random. A type
     /// without an entry gets the tracker's own staging URL.
     pub upload_addresses: BTreeMap<WorkerType, Vec<String>>,
-    /// The folder in which the tracker keeps what CPU workers hand over, where it does; with several
-    /// trackers one that all of them have.
-    pub staging: Option<PathBuf>,
-    /// The most bytes of a file there.
+    /// Where the tracker keeps what CPU workers hand over, where it does: a bucket, or a folder, with
+    /// several trackers one that all of them have.
+    pub staging: Option<StagingPlace>,
+    /// The most bytes of a file there. A bucket takes larger ones, and the tracker removes them.
     pub staging_limit: u64,
     /// The address by which workers reach the tracker, where it is not the one that they ask for
     /// (behind a proxy that changes the host).

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use cah_bucket::BadBucket;
 use thiserror::Error;
 
 use crate::{config::ConfigError, operation::ImportError, store::StoreError, tls::TlsError};
@@ -22,6 +23,9 @@ pub enum TrackerError {
     /// The certificate cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The bucket for what is handed over cannot be used.
+    #[error("the staging: {0}")]
+    Bucket(#[from] BadBucket),
     /// The listener broke.
     #[error("the tracker cannot listen: {0}")]
     Listen(#[from] io::Error),

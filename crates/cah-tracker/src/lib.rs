@@ -52,6 +52,7 @@ pub use config::{Config, ConfigError};
 pub use error::TrackerError;
 pub use secret::{Secret, WrongSecret};
 pub use service::{JoinError, Joined, NoJob, Progress, Service, Work};
+pub use staging::StagingPlace;
 pub use tls::{Tls, TlsError};
 pub use token::{TokenForm, TokenHash};
 pub use tracker::{RunningTracker, Tracker};

@@ -101,7 +101,7 @@ impl Tracker {
     /// Starts serving on tasks of its own and returns at once.
     ///
     /// # Errors
-    /// A store that refuses, a listener without an address.
+    /// A store that refuses, a listener without an address, a staging that cannot be used.
     pub async fn start(self, listener: TcpListener) -> Result<RunningTracker, TrackerError> {
         let addr = listener.local_addr()?;
         let service = Arc::new(Service::new(self.store, self.config, self.clock));
@@ -120,11 +120,10 @@ impl Tracker {
         let callers = Callers::new(config.trusted_proxies.clone(), config.rate_limit);
         let callers = Arc::new(callers);
         let stopping = CancellationToken::new();
-        let staging = service.config().staging.as_deref();
-        let limit = service.config().staging_limit;
-        let staging = staging
-            .map(|folder| Staging::open(folder, limit))
-            .transpose()?;
+        let staging = match &config.staging {
+            Some(place) => Some(Staging::open(place, config.staging_limit).await?),
+            None => None,
+        };
         let (app, rendering) = routes::site(
             Arc::clone(&service),
             addr,

@@ -1,7 +1,7 @@
 //! The calls of Crawling@Home workers that no other worker makes.
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     extract::State,
     http::{HeaderMap, header},
     routing::{get, post},
@@ -12,13 +12,14 @@ use url::Url;
 
 use super::{
     App,
-    callers::Address,
+    callers::{Address, PathKey},
     error::ApiError,
     extract::{Fields, LargeFields, MAX_NUMBER, Params, missing},
+    staging,
 };
 use crate::{
     service::Work,
-    store::{Caller, Role},
+    store::{Caller, HandedOver, Role},
     token::upload_key,
 };
 
@@ -41,11 +42,13 @@ pub(super) fn routes() -> Router<App> {
 
 async fn get_upload_address(
     State(app): State<App>,
+    key: Option<Extension<PathKey>>,
     headers: HeaderMap,
     params: Params,
 ) -> Result<String, ApiError> {
     let token = params.get("token");
-    Ok(upload_address(&app, &headers, params.worker_type()?, token))
+    staging::check_may_bring(&app, token, params.get("key"), key).await?;
+    upload_address(&app, &headers, params.worker_type()?, token).await
 }
 
 /// Beyond the public protocol, a worker may name the job that it means (`number`), and is refused
@@ -65,7 +68,8 @@ async fn mark_as_done(
         WorkerType::Cpu => {
             let url = fields.text("url")?;
             check_result(url)?;
-            Work::HandOver(url.to_owned())
+            staging::check_is_new(&app, caller.token, url).await?;
+            Work::HandOver(staging::kept_form(&app, url))
         }
         WorkerType::Hybrid | WorkerType::Gpu => {
             let count = fields.optional_count("count", MAX_PAIRS)?;
@@ -120,29 +124,32 @@ async fn is_completed(
     let addresses: Option<Vec<String>> = addresses.iter().map(text).collect();
     let addresses =
         addresses.ok_or_else(|| ApiError::BadRequest("`addresses` must be texts.".into()))?;
-    Ok(Json(app.service.store().finished(addresses).await?))
+    let kept = addresses.iter().map(|text| staging::kept_form(&app, text));
+    let told = app.service.store().handed_over(kept.collect()).await?;
+    let asked = addresses.into_iter().zip(told);
+    let finished = asked.filter(|(_, told)| *told != HandedOver::Waits);
+    Ok(Json(finished.map(|(address, _)| address).collect()))
 }
 
-/// One of the operator's addresses for that type, or the tracker's own staging: with its key for a
-/// CPU worker that is known, so that any program can bring files there.
-pub(super) fn upload_address(
+/// One of the operator's addresses for that type, or the tracker's own staging: for a CPU worker one
+/// where any program can bring a file, signed or with the worker's key.
+pub(super) async fn upload_address(
     app: &App,
     headers: &HeaderMap,
     worker_type: WorkerType,
     token: Option<&str>,
-) -> String {
-    match app.service.config().upload_addresses_of(worker_type) {
-        addresses @ [_, ..] => addresses[random_range(0..addresses.len())].clone(),
-        [] => {
-            let token = token.filter(|_| worker_type == WorkerType::Cpu);
-            let key = token.map(|token| format!("{}/", upload_key(token)));
-            format!(
-                "{}staging/{}",
-                own_url(app, headers),
-                key.unwrap_or_default()
-            )
-        }
+) -> Result<String, ApiError> {
+    if let addresses @ [_, ..] = app.service.config().upload_addresses_of(worker_type) {
+        return Ok(addresses[random_range(0..addresses.len())].clone());
     }
+    let brings = worker_type == WorkerType::Cpu;
+    if brings && let Some(signed) = staging::signed_to_bring(app).await? {
+        return Ok(signed);
+    }
+    let token = token.filter(|_| brings);
+    let key = token.map(|token| format!("{}/", upload_key(token)));
+    let (url, key) = (own_url(app, headers), key.unwrap_or_default());
+    Ok(format!("{url}staging/{key}"))
 }
 
 /// The address that the caller reached the tracker under.

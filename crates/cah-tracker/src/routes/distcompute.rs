@@ -8,6 +8,7 @@ use super::{
     callers::Address,
     error::ApiError,
     extract::{Fields, LargeFields, MAX_NUMBER},
+    staging,
 };
 use crate::service::Work;
 
@@ -26,7 +27,7 @@ async fn complete_job(
     let number = fields.optional_count("number", MAX_NUMBER)?;
     let data = fields.text("data")?;
     check_result(data)?;
-    let work = Work::Data(data.to_owned());
+    let work = Work::Data(staging::kept_form(&app, data));
     let none = OutcomeCounts::default();
     app.service
         .complete(caller, address, work, none, number)

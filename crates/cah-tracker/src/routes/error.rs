@@ -56,6 +56,8 @@ pub(super) enum ApiError {
     Unavailable,
     /// 503: the store, and what was done before.
     Interrupted(String),
+    /// 503: the bucket for what is handed over.
+    NoBucket,
     /// 503: it took too long.
     Overloaded,
     /// 507: the folder for temporary files.
@@ -129,6 +131,10 @@ impl ApiError {
             Self::Overloaded => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The tracker has too much to do at the moment. Please try again later.",
+            ),
+            Self::NoBucket => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The tracker's staging is not available at the moment. Please try again later.",
             ),
             Self::NoRoom => (
                 StatusCode::INSUFFICIENT_STORAGE,

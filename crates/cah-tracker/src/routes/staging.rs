@@ -1,11 +1,13 @@
-//! The tracker's own staging: where CPU workers bring what GPU workers take.
+//! The tracker's staging: where CPU workers bring what GPU workers take.
 //!
+//! In a bucket, workers bring and take at signed addresses, which are good for twelve hours; what is
+//! stored and shown of them has no signature. In a folder, they call the tracker itself:
 //! `PUT /staging/KEY/NAME` with the key of the address that a worker was told, or
 //! `PUT /staging/NAME` with its token as `Authorization: Bearer TOKEN`; the answer is the address to
 //! hand in. A worker brings files while it holds a job.
 
 use axum::{
-    Router,
+    Extension, Router,
     body::Body,
     extract::{DefaultBodyLimit, Path, Request, State},
     http::{HeaderMap, StatusCode},
@@ -15,10 +17,13 @@ use axum::{
 use tower::ServiceExt;
 use tower_http::services::ServeFile;
 
-use super::{App, crawlingathome::own_url, error::ApiError, operator::bearer};
+use super::{
+    App, callers::PathKey, crawlingathome::own_url, error::ApiError, operator::bearer,
+    workers::check_key,
+};
 use crate::{
-    staging::{Staging, StagingError},
-    store::StoreError,
+    staging::{BadSignature, Bucket, Folder, Staging, StagingError},
+    store::{HandedOver, StoreError},
     token::TokenHash,
 };
 
@@ -37,8 +42,83 @@ pub(super) fn long_routes() -> Router<App> {
         .layer(DefaultBodyLimit::disable())
 }
 
-fn staging(app: &App) -> Result<&Staging, ApiError> {
-    app.staging.as_ref().ok_or(NO_STAGING)
+fn folder(app: &App) -> Result<&Folder, ApiError> {
+    let folder = app.staging.as_ref().and_then(Staging::folder);
+    folder.ok_or(NO_STAGING)
+}
+
+fn bucket(app: &App) -> Option<&Bucket> {
+    app.staging.as_ref().and_then(Staging::bucket)
+}
+
+/// A signed address for a new object, where the staging is in a bucket.
+pub(super) async fn signed_to_bring(app: &App) -> Result<Option<String>, ApiError> {
+    match bucket(app) {
+        Some(bucket) => Ok(Some(bucket.address_to_bring().await?)),
+        None => Ok(None),
+    }
+}
+
+/// Whether the caller may be told a signed address: a connected worker, or one who could join.
+pub(super) async fn check_may_bring(
+    app: &App,
+    token: Option<&str>,
+    in_query: Option<&str>,
+    in_path: Option<Extension<PathKey>>,
+) -> Result<(), ApiError> {
+    if bucket(app).is_none() {
+        return Ok(());
+    }
+    let known = match token {
+        Some(token) => app.service.store().held_by(TokenHash::of(token)).await,
+        None => Err(StoreError::UnknownWorker),
+    };
+    match known {
+        Ok(_) | Err(StoreError::NoLease) => Ok(()),
+        Err(StoreError::UnknownWorker) => check_key(app, in_query, in_path),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What is stored of a text that a worker hands over: of an address in the tracker's bucket the form
+/// that everybody may see.
+pub(super) fn kept_form(app: &App, text: &str) -> String {
+    let kept = bucket(app).and_then(|bucket| bucket.kept_form(text));
+    kept.unwrap_or_else(|| text.to_owned())
+}
+
+/// Where a worker finds its input: what lies in the tracker's bucket at an address that is signed
+/// for it.
+pub(super) async fn signed_to_take(app: &App, input: String) -> Result<String, ApiError> {
+    let Some(bucket) = bucket(app) else {
+        return Ok(input);
+    };
+    let signed = bucket.address_to_take(&input).await?;
+    Ok(signed.unwrap_or(input))
+}
+
+/// Refuses an object for a job that another job waits with: the worker brought both to the same
+/// address, and the second has replaced the first. Repeating a call is no such thing.
+pub(super) async fn check_is_new(
+    app: &App,
+    token: TokenHash,
+    address: &str,
+) -> Result<(), ApiError> {
+    let Some(address) = bucket(app).and_then(|bucket| bucket.kept_form(address)) else {
+        return Ok(());
+    };
+    let store = app.service.store();
+    if store.handed_over(vec![address]).await? != [HandedOver::Waits] {
+        return Ok(());
+    }
+    match store.held_by(token).await {
+        Ok(_) => Err(ApiError::BadRequest(
+            "Another job was handed over at this address. Each file needs an address of its own; \
+             /api/getUploadAddress tells one."
+                .into(),
+        )),
+        Err(_) => Ok(()),
+    }
 }
 
 async fn take_with_key(
@@ -68,7 +148,7 @@ async fn take(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let staging = staging(app)?;
+    let staging = folder(app)?;
     let held = app.service.store().held_by(TokenHash::of(secret)).await;
     let number = match held {
         Ok(number) => number,
@@ -88,11 +168,18 @@ async fn send(
     request: Request,
 ) -> Result<Response, ApiError> {
     const NONE: ApiError = ApiError::NotFound("There is no such file; it may be used up.");
-    let path = staging(&app)?.path_of(&name).ok_or(NONE)?;
+    let path = folder(&app)?.path_of(&name).ok_or(NONE)?;
     let Ok(sent) = ServeFile::new(path).oneshot(request).await;
     match sent.status() {
         StatusCode::NOT_FOUND => Err(NONE),
         _ => Ok(sent.map(Body::new)),
+    }
+}
+
+impl From<BadSignature> for ApiError {
+    fn from(error: BadSignature) -> Self {
+        tracing::error!(%error, "the staging's bucket cannot be used");
+        Self::NoBucket
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
     crawlingathome::MAX_PAIRS,
     error::ApiError,
     extract::{Fields, LargeFields, missing},
-    operator,
+    operator, staging,
     workers::check_key,
 };
 use crate::store::{Caller, Completion, HandIn, HandInBy, Kind, StoreError};
@@ -170,7 +170,7 @@ async fn mark_as_done_cpu(
         results.push(HandIn {
             number,
             completion: Completion {
-                output: Some(url.clone()),
+                output: Some(staging::kept_form(&app, url)),
                 closes: url.contains("postgres"),
                 ..Completion::default()
             },

@@ -21,6 +21,7 @@ use super::{
     crawlingathome,
     error::ApiError,
     extract::{Fields, MAX_NUMBER, Params},
+    staging,
 };
 use crate::{
     service::{JoinError, NoJob},
@@ -66,13 +67,14 @@ async fn new(
     let heartbeat = Some(app.service.config().heartbeat().as_secs());
     Ok(match role {
         Role::Crawler(worker_type) => Json(NewWorkerResponse {
-            display_name: joined.display_name,
             upload_address: crawlingathome::upload_address(
                 &app,
                 &headers,
                 worker_type,
                 Some(&joined.token),
-            ),
+            )
+            .await?,
+            display_name: joined.display_name,
             token: joined.token,
             heartbeat,
         })
@@ -166,7 +168,19 @@ async fn new_job(
     Address(address): Address,
     fields: Fields,
 ) -> Result<Response, ApiError> {
-    let claimed = app.service.new_job(fields.caller()?, address).await?;
+    let caller = fields.caller()?;
+    let mut claimed = app.service.new_job(caller, address).await?;
+    if let Some(input) = claimed.input.take() {
+        match staging::signed_to_take(&app, input).await {
+            Ok(address) => claimed.input = Some(address),
+            Err(error) => {
+                // It is no failure of the worker's, which knows of no job.
+                let number = Some(claimed.number);
+                app.service.give_back(caller, address, number).await?;
+                return Err(error);
+            }
+        }
+    }
     match claimed.role {
         Role::Crawler(_) => crawler_job(claimed).map(|job| Json(job).into_response()),
         Role::Stage(_) => Ok(Json(stage_job(claimed)?).into_response()),

@@ -28,8 +28,9 @@ pub(crate) use model::stage_name;
 pub use model::{
     Accepted, Added, BoardRow, Caller, Claim, Claimed, Completion, CompletionRecord,
     ContributorView, Counts, Day, Excluded, Exclusion, FailedAttempt, Failure, Flag, HandIn,
-    HandInBy, JobRecord, Kind, Moment, NewWorker, Order, ParkedJob, Point, Reaped, Role, Span,
-    StageCounts, Standing, State, Task, Telling, WorkerList, WorkerQuery, WorkerSort, WorkerView,
+    HandInBy, HandedOver, JobRecord, Kind, Moment, NewWorker, Order, ParkedJob, Point, Reaped,
+    Role, Span, StageCounts, Standing, State, Task, Telling, WorkerList, WorkerQuery, WorkerSort,
+    WorkerView,
 };
 pub use postgres::PostgresStore;
 pub(crate) use rules::DAY;
@@ -155,9 +156,8 @@ pub trait Jobs: Send + Sync {
     /// A job, with as much as is asked for of what came of it; `None` where there is none.
     async fn record(&self, number: u64, telling: Telling) -> Result<Option<JobRecord>, StoreError>;
 
-    /// Those of the addresses that no job waits with: what was handed over at them is used up, or
-    /// was never handed over.
-    async fn finished(&self, addresses: Vec<String>) -> Result<Vec<String>, StoreError>;
+    /// What became of what was handed over at each of the addresses, in their order.
+    async fn handed_over(&self, addresses: Vec<String>) -> Result<Vec<HandedOver>, StoreError>;
 }
 
 /// Whole WAT files, for clients that take both shards of one without a lease.

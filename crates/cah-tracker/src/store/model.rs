@@ -262,6 +262,27 @@ pub struct ParkedJob {
     pub messages: Vec<String>,
 }
 
+/// What became of something that was handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandedOver {
+    /// Nobody ever handed it over.
+    Never,
+    /// A job waits with it for a worker, or is being worked on.
+    Waits,
+    /// Its job is done, taken out, or was given something else.
+    UsedUp,
+}
+
+impl HandedOver {
+    pub(super) fn of(ever: bool, waits: bool) -> Self {
+        match (ever, waits) {
+            (_, true) => Self::Waits,
+            (true, false) => Self::UsedUp,
+            (false, false) => Self::Never,
+        }
+    }
+}
+
 /// A result that comes without a lease: from a client that takes whole WAT files, or from an
 /// operator.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use cah_tracker::{Config, ManualClock};
+use cah_tracker::{Config, ManualClock, StagingPlace};
 use reqwest::{Body, StatusCode, header};
 use serde_json::json;
 
@@ -14,7 +14,7 @@ const LIMIT: u64 = 100;
 async fn tracker() -> (TestApp, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let config = Config {
-        staging: Some(folder.path().join("staging")),
+        staging: Some(StagingPlace::Folder(folder.path().join("staging"))),
         staging_limit: LIMIT,
         ..test_config()
     };

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     store::{
-        HandIn, HandInBy, State, StoreError, keys,
+        HandIn, HandInBy, HandedOver, State, StoreError, keys,
         rules::{self, Place, signed, unsigned},
     },
 };
@@ -232,30 +232,39 @@ pub(super) async fn leave_place(
     Ok(())
 }
 
-pub(super) async fn finished(
+pub(super) async fn handed_over(
     db: &Connection,
     addresses: &[String],
-) -> Result<Vec<String>, StoreError> {
+) -> Result<Vec<HandedOver>, StoreError> {
     // What cannot be stored was never handed over.
-    let (asked, never): (Vec<&String>, Vec<&String>) = addresses
-        .iter()
-        .partition(|address| check_storable(address).is_ok());
-    let keys: Vec<i64> = asked.iter().map(|address| keys::of_text(address)).collect();
+    let key = |address: &String| {
+        check_storable(address)
+            .ok()
+            .map(|()| keys::of_text(address))
+    };
+    let keys: Vec<Option<i64>> = addresses.iter().map(key).collect();
+    let asked = addresses.iter().zip(&keys);
+    let asked: Vec<&str> = asked
+        .map(|(address, key)| key.map_or("", |_| address))
+        .collect();
     let rows = db
         .query(
-            "SELECT a.address
+            "SELECT EXISTS (SELECT 1 FROM completions
+                            WHERE output_key = a.key AND output = a.address),
+                    EXISTS (SELECT 1 FROM completions c JOIN jobs USING (number)
+                            WHERE c.output_key = a.key AND c.output = a.address
+                              AND jobs.state NOT IN (2, 3) AND jobs.stage = c.stage + 1
+                              AND c.attempt = (SELECT max(attempt) FROM completions latest
+                                               WHERE latest.number = c.number
+                                                 AND latest.stage = c.stage
+                                                 AND latest.revoked = 0))
              FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS a (address, key, turn)
-             WHERE NOT EXISTS (SELECT 1 FROM completions c JOIN jobs USING (number)
-                               WHERE c.output_key = a.key AND c.output = a.address
-                                 AND jobs.state NOT IN (2, 3) AND jobs.stage = c.stage + 1
-                                 AND c.attempt = (SELECT max(attempt) FROM completions latest
-                                                  WHERE latest.number = c.number
-                                                    AND latest.stage = c.stage
-                                                    AND latest.revoked = 0))
              ORDER BY a.turn",
             &[&asked, &keys],
         )
         .await?;
-    let finished = rows.iter().map(|row| row.get(0));
-    Ok(finished.chain(never.into_iter().cloned()).collect())
+    let told = rows
+        .iter()
+        .map(|row| HandedOver::of(row.get(0), row.get(1)));
+    Ok(told.collect())
 }

@@ -43,9 +43,9 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{
     Absent, Accepted, Added, Admin, Archive, ArchiveError, BoardRow, Caller, Chunks, Claim,
     Claimed, Completion, ContributorView, Contributors, Counts, Excluded, Exclusion, Failure, Flag,
-    HandIn, HandInBy, JobRecord, Jobs, Moment, NewWorker, ParkedJob, Point, Reaped, Role, Rows,
-    Series, State, Store, StoreError, Telling, WorkerList, WorkerQuery, WorkerView, Workers,
-    presence::Presence, rules,
+    HandIn, HandInBy, HandedOver, JobRecord, Jobs, Moment, NewWorker, ParkedJob, Point, Reaped,
+    Role, Rows, Series, State, Store, StoreError, Telling, WorkerList, WorkerQuery, WorkerView,
+    Workers, presence::Presence, rules,
 };
 use crate::{clock::Timestamp, token::TokenHash};
 use analysis::Analysis;
@@ -303,8 +303,8 @@ impl Jobs for PostgresStore {
         Ok(rules::only(records, number))
     }
 
-    async fn finished(&self, addresses: Vec<String>) -> Result<Vec<String>, StoreError> {
-        chunks::finished(&*self.pool.get().await?, &addresses).await
+    async fn handed_over(&self, addresses: Vec<String>) -> Result<Vec<HandedOver>, StoreError> {
+        chunks::handed_over(&*self.pool.get().await?, &addresses).await
     }
 }
 

@@ -1,13 +1,13 @@
 //! Whole WAT files, and results that come without a lease.
 
 use cah_protocol::Shard;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{jobs, leases};
 use crate::{
     clock::Timestamp,
     store::{
-        HandIn, HandInBy, Order, State, StoreError, keys,
+        HandIn, HandInBy, HandedOver, Order, State, StoreError, keys,
         rules::{Place, signed},
     },
 };
@@ -148,20 +148,22 @@ pub(super) fn leave_place(db: &Connection, number: i64, there: &Place) -> Result
     jobs::leave(db, there.state, there.stage)
 }
 
-pub(super) fn finished(db: &Connection, addresses: &[String]) -> rusqlite::Result<Vec<String>> {
-    let mut waiting = db.prepare_cached(
-        "SELECT 1 FROM completions c JOIN jobs USING (number)
-         WHERE output_key = ?1 AND output = ?2 AND state NOT IN (2, 3)
-           AND jobs.stage = c.stage + 1
-           AND c.attempt = (SELECT max(attempt) FROM completions latest
-                            WHERE latest.number = c.number AND latest.stage = c.stage
-                              AND latest.revoked = 0)",
+pub(super) fn handed_over(
+    db: &Connection,
+    addresses: &[String],
+) -> rusqlite::Result<Vec<HandedOver>> {
+    let mut asked = db.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM completions WHERE output_key = ?1 AND output = ?2),
+                EXISTS (SELECT 1 FROM completions c JOIN jobs USING (number)
+                        WHERE output_key = ?1 AND output = ?2 AND state NOT IN (2, 3)
+                          AND jobs.stage = c.stage + 1
+                          AND c.attempt = (SELECT max(attempt) FROM completions latest
+                                           WHERE latest.number = c.number
+                                             AND latest.stage = c.stage
+                                             AND latest.revoked = 0))",
     )?;
-    let mut finished = Vec::new();
-    for address in addresses {
-        if !waiting.exists(params![keys::of_text(address), address])? {
-            finished.push(address.clone());
-        }
-    }
-    Ok(finished)
+    let told = |row: &Row<'_>| Ok(HandedOver::of(row.get(0)?, row.get(1)?));
+    let mut answer =
+        |address: &String| asked.query_row(params![keys::of_text(address), address], told);
+    addresses.iter().map(&mut answer).collect()
 }

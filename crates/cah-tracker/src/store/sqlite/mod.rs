@@ -27,8 +27,9 @@ use tokio::sync::{mpsc, watch};
 use super::{
     Absent, Accepted, Added, Admin, Archive, ArchiveError, BoardRow, Caller, Chunks, Claim,
     Claimed, Completion, ContributorView, Contributors, Counts, Excluded, Exclusion, Failure, Flag,
-    HandIn, HandInBy, JobRecord, Jobs, Moment, NewWorker, ParkedJob, Point, Reaped, Role, Rows,
-    Series, State, Store, StoreError, Telling, WorkerList, WorkerQuery, WorkerView, Workers,
+    HandIn, HandInBy, HandedOver, JobRecord, Jobs, Moment, NewWorker, ParkedJob, Point, Reaped,
+    Role, Rows, Series, State, Store, StoreError, Telling, WorkerList, WorkerQuery, WorkerView,
+    Workers,
     presence::{Known, Presence},
     rules,
 };
@@ -254,9 +255,9 @@ impl Jobs for SqliteStore {
         Ok(rules::only(records.await?, number))
     }
 
-    async fn finished(&self, addresses: Vec<String>) -> Result<Vec<String>, StoreError> {
+    async fn handed_over(&self, addresses: Vec<String>) -> Result<Vec<HandedOver>, StoreError> {
         self.readers
-            .call(move |db| chunks::finished(db, &addresses))
+            .call(move |db| chunks::handed_over(db, &addresses))
             .await
     }
 }

@@ -6,7 +6,8 @@ use cah_protocol::WorkerType;
 use cah_tracker::{
     operation,
     store::{
-        ArchiveError, Completion, HandIn, HandInBy, Kind, Rows, State, Store, StoreError, TABLES,
+        ArchiveError, Completion, HandIn, HandInBy, HandedOver, Kind, Rows, State, Store,
+        StoreError, TABLES,
     },
 };
 use flate2::{Compression, write::GzEncoder};
@@ -153,10 +154,11 @@ pub(super) async fn what_no_job_waits_with_is_finished(store: &dyn Store) {
     }
     claim(store, gpu).await.unwrap();
     store.complete(gpu, pairs(1), at(NOW)).await.unwrap();
-    let asked = ["tar 1", "tar 2", "never heard of"].map(str::to_owned);
-    let finished = store.finished(asked.into()).await.unwrap();
-    assert_eq!(finished, ["tar 1", "never heard of"]);
-    assert_eq!(store.finished(Vec::new()).await.unwrap(), [""; 0]);
+    let asked = ["tar 1", "a\0b", "tar 2", "", "never heard of"].map(str::to_owned);
+    let told = store.handed_over(asked.into()).await.unwrap();
+    use HandedOver::{Never, UsedUp, Waits};
+    assert_eq!(told, [UsedUp, Never, Waits, Never, Never]);
+    assert_eq!(store.handed_over(Vec::new()).await.unwrap(), []);
 }
 
 pub(super) async fn what_was_made_anew_is_finished(store: &dyn Store) {
@@ -164,27 +166,28 @@ pub(super) async fn what_was_made_anew_is_finished(store: &dyn Store) {
         join(store, "c", WorkerType::Cpu).await,
         join(store, "g", WorkerType::Gpu).await,
     );
-    let finished = async || {
+    let told = async || {
         let asked = ["bad", "good"].map(str::to_owned);
-        store.finished(asked.into()).await.unwrap()
+        store.handed_over(asked.into()).await.unwrap()
     };
+    use HandedOver::{Never, UsedUp, Waits};
     claim(store, cpu).await.unwrap();
     store
         .complete(cpu, hand_over("bad"), at(NOW))
         .await
         .unwrap();
-    assert_eq!(finished().await, ["good"]);
+    assert_eq!(told().await, [Waits, Never]);
     // It waits for its worker, too.
     claim(store, gpu).await.unwrap();
-    assert_eq!(finished().await, ["good"]);
+    assert_eq!(told().await, [Waits, Never]);
     store.flag(gpu, FLAG, at(NOW)).await.unwrap();
-    assert_eq!(finished().await, ["bad", "good"]);
+    assert_eq!(told().await, [UsedUp, Never]);
     claim(store, cpu).await.unwrap();
     store
         .complete(cpu, hand_over("good"), at(NOW))
         .await
         .unwrap();
-    assert_eq!(finished().await, ["bad"]);
+    assert_eq!(told().await, [UsedUp, Waits]);
 }
 
 pub(super) async fn whole_wat_files_are_drawn(store: &dyn Store) {

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail};
 use cah_protocol::WorkerType;
-use cah_tracker::{Config, Secret, Tls, store::Order};
+use cah_tracker::{Config, Secret, StagingPlace, Tls, store::Order};
 use clap::{Arg, ValueEnum, builder::ValueParser};
 use ipnet::IpNet;
 use reqwest::Url;
@@ -119,17 +119,20 @@ pub(super) struct Settings {
     )]
     upload_address: Option<Vec<UploadAddress>>,
 
-    /// The folder for what CPU workers hand over through this tracker; several trackers of one
-    /// project need one that all of them have [default: beside the store, if that is a file]
+    /// Where CPU workers hand over what GPU workers take: a folder that they reach through this
+    /// tracker, and that all trackers of a project have; or s3://BUCKET/PREFIX, with the usual AWS_*
+    /// variables, which they reach at signed addresses [default: a folder beside the store, if that
+    /// is a file]
     #[arg(
         long,
         env = "CAH_STAGING",
         hide_env_values = true,
-        value_name = "FOLDER"
+        value_name = "PLACE"
     )]
-    staging: Option<PathBuf>,
+    staging: Option<StagingPlace>,
 
-    /// The most bytes of a file there [default: 4294967296]
+    /// The most bytes of a file there; from a bucket, larger ones are removed within a minute
+    /// [default: 4294967296]
     #[arg(
         long,
         env = "CAH_STAGING_LIMIT",
@@ -486,9 +489,9 @@ fn named(line: &str) -> Option<&str> {
 }
 
 /// The folder for staging beside a store that is a file.
-fn beside(store: &str) -> Option<PathBuf> {
+fn beside(store: &str) -> Option<StagingPlace> {
     let path = store.strip_prefix("sqlite:")?;
-    Some(format!("{path}.staging").into())
+    Some(StagingPlace::Folder(format!("{path}.staging").into()))
 }
 
 fn secret(text: Option<String>) -> Result<Option<Secret>> {

@@ -1,4 +1,4 @@
-//! What CPU workers hand over, kept by the tracker itself until it is used up.
+//! What CPU workers hand over, in a folder of the tracker's own.
 
 use std::{
     io,
@@ -12,6 +12,7 @@ use tempfile::TempPath;
 use thiserror::Error;
 use tokio::{fs, io::AsyncWriteExt, task::spawn_blocking, time::timeout};
 
+use super::SweepError;
 use crate::{
     operation::finished,
     store::{State, Store, StoreError, Telling},
@@ -45,15 +46,15 @@ pub(crate) enum StagingError {
 
 /// A folder with files, each under a name that has its job's number and that nobody can guess.
 #[derive(Clone, Debug)]
-pub(crate) struct Staging {
+pub(crate) struct Folder {
     folder: PathBuf,
     most: u64,
 }
 
-impl Staging {
+impl Folder {
     /// Opens a folder for files of so many bytes at most; it is made for the first of them. What had
     /// not arrived when the tracker ended last is removed.
-    pub(crate) fn open(folder: &Path, most: u64) -> io::Result<Self> {
+    pub(super) fn open(folder: &Path, most: u64) -> io::Result<Self> {
         let entries = match std::fs::read_dir(folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             entries => Some(entries?),
@@ -127,7 +128,7 @@ impl Staging {
 
     /// Removes the files that no job waits with: those of jobs that are done or taken out, and after
     /// `idle` those that nobody handed over.
-    pub(crate) async fn sweep(&self, store: &dyn Store, idle: Duration) -> Result<(), SweepError> {
+    pub(super) async fn sweep(&self, store: &dyn Store, idle: Duration) -> Result<(), SweepError> {
         let mut entries = match fs::read_dir(&self.folder).await {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             entries => entries?,
@@ -146,17 +147,6 @@ impl Staging {
         }
         Ok(())
     }
-}
-
-/// Why a sweep ended early.
-#[derive(Debug, Error)]
-pub(crate) enum SweepError {
-    /// The folder refuses.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    /// The store refuses.
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 async fn is_waited_with(
@@ -190,16 +180,14 @@ fn number_of(name: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
-
     use cah_protocol::WorkerType;
     use futures::stream;
 
-    use super::*;
-    use crate::{
-        store::{self, Caller, Claim, Completion, Moment, NewWorker, Order},
-        token::TokenHash,
+    use super::{
+        super::testing::{MOMENT, hand_over, store_in, worker},
+        *,
     };
+    use crate::store::Completion;
 
     fn some(texts: &[&'static str]) -> impl Stream<Item = Result<Bytes, io::Error>> + use<> {
         let texts: Vec<_> = texts.iter().map(|text| Ok(Bytes::from(*text))).collect();
@@ -217,7 +205,7 @@ mod tests {
     async fn a_file_is_there_whole_or_not_at_all() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(".upload-left"), "half").unwrap();
-        let staging = Staging::open(folder.path(), 6).unwrap();
+        let staging = Folder::open(folder.path(), 6).unwrap();
         assert_eq!(names(folder.path()), [""; 0]);
         let name = staging.take(7, some(&["abc", "def"])).await.unwrap();
         let path = staging.path_of(&name).unwrap();
@@ -233,7 +221,7 @@ mod tests {
     #[test]
     fn names_of_others_are_no_files_of_ours() {
         let folder = tempfile::tempdir().unwrap();
-        let staging = Staging::open(folder.path(), 6).unwrap();
+        let staging = Folder::open(folder.path(), 6).unwrap();
         let chance = "0123456789abcdef0123456789abcdef";
         assert!(staging.path_of(&format!("7-{chance}.tar")).is_some());
         for wrong in [
@@ -250,41 +238,11 @@ mod tests {
         }
     }
 
-    /// A worker of a type that holds the first job of a project with one WAT file.
-    async fn worker(store: &dyn Store, worker_type: WorkerType) -> (Caller, u64) {
-        let token = TokenHash::of(worker_type.as_str());
-        let caller = Caller { token, role: None };
-        let worker = NewWorker {
-            token,
-            upload_key: token,
-            role: worker_type.into(),
-            display_name: worker_type.to_string(),
-            address: IpAddr::from([127, 0, 0, 1]),
-            places: None,
-            nickname: "ada".into(),
-            progress: String::new(),
-        };
-        store.register(worker, MOMENT).await.unwrap();
-        let claim = Claim {
-            order: Order::Oldest,
-            max_failures: 5,
-        };
-        let claimed = store.claim(caller, claim, MOMENT).await.unwrap();
-        (caller, claimed.number)
-    }
-
-    const MOMENT: Moment = Moment { now: 0, until: 9 };
-
     #[tokio::test]
     async fn what_is_used_up_is_removed() {
         let folder = tempfile::tempdir().unwrap();
-        let address = format!("sqlite:{}", folder.path().join("t.db").display());
-        let store = store::open(&address).await.unwrap();
-        store
-            .add_chunks(vec!["http://h/a".into()], 0)
-            .await
-            .unwrap();
-        let staging = Staging::open(&folder.path().join("staging"), 9).unwrap();
+        let store = store_in(folder.path()).await;
+        let staging = Folder::open(&folder.path().join("staging"), 9).unwrap();
         let there = |name: &str| staging.path_of(name).unwrap().exists();
         let (now, later) = (Duration::ZERO, Duration::from_secs(3_600));
 
@@ -293,12 +251,12 @@ mod tests {
         let handed_over = staging.take(number, some(&["a"])).await.unwrap();
         let forgotten = staging.take(number, some(&["b"])).await.unwrap();
         let of_no_job = staging.take(99, some(&["c"])).await.unwrap();
-        let output = Some(format!("http://tracker/staging/{handed_over}"));
-        let completion = Completion {
-            output,
-            ..Completion::default()
-        };
-        store.complete(cpu, completion, MOMENT).await.unwrap();
+        hand_over(
+            &*store,
+            cpu,
+            &format!("http://tracker/staging/{handed_over}"),
+        )
+        .await;
         // A worker may still be about to hand over what is new.
         staging.sweep(&*store, later).await.unwrap();
         assert!(there(&handed_over) && there(&forgotten) && !there(&of_no_job));
