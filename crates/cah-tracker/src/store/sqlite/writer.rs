@@ -215,10 +215,11 @@ fn commit_together(
     // Where no transaction can begin, each change is refused by itself.
     let begun = db.execute_batch("BEGIN IMMEDIATE");
     let answers: Vec<Answer> = changes.map(|change| change(db)).collect();
+    // Read before the transaction ends: another one would cost its locks again.
+    let counts = (db.total_changes() != before).then(|| jobs::counts(db));
     let committed = begun.and_then(|()| db.execute_batch("COMMIT"));
     match &committed {
-        Ok(()) if db.total_changes() != before => publish_counts(db, publish),
-        Ok(()) => {}
+        Ok(()) => publish_counts(counts, publish),
         Err(error) => {
             tracing::error!(%error, changes = answers.len(), "the store refused a transaction");
             undo(db);
@@ -229,12 +230,13 @@ fn commit_together(
     }
 }
 
-fn publish_counts(db: &Connection, publish: &watch::Sender<Counts>) {
-    match jobs::counts(db) {
-        Ok(counts) => {
+fn publish_counts(counts: Option<Result<Counts, StoreError>>, publish: &watch::Sender<Counts>) {
+    match counts {
+        Some(Ok(counts)) => {
             publish.send_replace(counts);
         }
-        Err(error) => tracing::error!(%error, "the counters cannot be read"),
+        Some(Err(error)) => tracing::error!(%error, "the counters cannot be read"),
+        None => {}
     }
 }
 
