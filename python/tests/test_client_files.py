@@ -96,11 +96,11 @@ def test_a_script_of_old_that_halves_by_lines_has_both_halves(tracker, files, wa
     for _ in range(2):
         client = join(tracker)
         client.downloadShard(tmp_path)
-        lines = (tmp_path / "shard.wat").read_text().splitlines(keepends=True)
+        lines = (tmp_path / "shard.wat").read_bytes().splitlines(keepends=True)
         middle = len(lines) // 2
-        halves.append("".join(lines[:middle] if client.shard_piece == 0 else lines[middle:]))
+        halves.append(b"".join(lines[:middle] if client.shard_piece == 0 else lines[middle:]))
         client.completeJob(1)
-    assert "".join(halves).encode() == inflated
+    assert b"".join(halves) == inflated
 
 
 def test_a_piece_is_what_cah_reads(tracker, files, wat, tmp_path):
@@ -158,7 +158,7 @@ def test_a_transfer_that_breaks_is_taken_up(tracker, files, wat, tmp_path):
     [
         (lambda packed: packed[:-7], "damaged|truncated|ends"),
         (lambda packed: packed[: len(packed) // 2] + b"\0" * 40, "damaged|ends"),
-        (lambda packed: b"<html>moved</html>", "html|no WAT|gzip|WARC"),
+        (lambda packed: b"<html>moved</html>", "is no WAT file"),
     ],
 )
 def test_no_partial_file_has_the_name(tracker, files, wat, tmp_path, damage, words):

@@ -2,7 +2,7 @@
 //!
 //! In a bucket, workers bring and take at signed addresses, which are good for twelve hours; what is
 //! stored and shown of them has no signature. In a folder, they call the tracker itself:
-//! `PUT /staging/KEY/NAME` with the key of the address that a worker was told, or
+//! `PUT /staging/KEY/` or `PUT /staging/KEY/NAME` with the key of the address that a worker was told, or
 //! `PUT /staging/NAME` with its token as `Authorization: Bearer TOKEN`; the answer is the address to
 //! hand in. A worker brings files while it holds a job.
 
@@ -38,7 +38,8 @@ const NO_JOB: ApiError =
 pub(super) fn long_routes() -> Router<App> {
     Router::new()
         .route("/staging/{name}", get(send).put(take_with_token))
-        .route("/staging/{key}/{name}", put(take_with_key))
+        .route("/staging/{key}/", put(take_with_key))
+        .route("/staging/{key}/{name}", put(take_with_key_and_name))
         .layer(DefaultBodyLimit::disable())
 }
 
@@ -123,11 +124,22 @@ pub(super) async fn check_is_new(
 
 async fn take_with_key(
     State(app): State<App>,
-    Path((key, _)): Path<(String, String)>,
+    Path(key): Path<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     take(&app, &key, &headers, body).await
+}
+
+/// As curl calls, which adds the file's name to an address that ends like a folder's. The staging
+/// names files itself.
+async fn take_with_key_and_name(
+    app: State<App>,
+    Path((key, _)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    take_with_key(app, Path(key), headers, body).await
 }
 
 async fn take_with_token(

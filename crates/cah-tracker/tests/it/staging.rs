@@ -55,6 +55,8 @@ async fn what_a_cpu_worker_brings_a_gpu_worker_gets() {
     let text = "Files are brought by workers that hold a job; this one holds none.";
     assert!(early.is(403, text), "{early:?}");
     app.new_job(&worker).await.json();
+    let nameless = bring(&app, address.clone(), "older images").await;
+    assert_eq!(nameless.status, StatusCode::CREATED, "{nameless:?}");
     let brought = bring(&app, format!("{address}1.tar"), "images").await;
     assert_eq!(brought.status, StatusCode::CREATED, "{brought:?}");
     let url = brought.text;

@@ -103,8 +103,13 @@ impl Lease {
     }
 
     /// What it is about.
-    pub fn data(&self) -> &Data {
+    pub fn data(&self) -> Data {
         self.0.get().data()
+    }
+
+    /// The same as it travelled.
+    pub fn text(&self) -> &str {
+        self.0.get().text()
     }
 
     /// Sets the line that the dashboard shows for this worker.
@@ -129,23 +134,36 @@ impl Lease {
     ///
     /// # Errors
     /// As [`distcompute::Lease::complete`].
-    pub fn complete(self, data: impl Into<Data>) -> Result<(), ClientError> {
-        self.0.finish(|lease| lease.complete(data))
+    pub fn complete(&self, data: impl Into<Data>) -> Result<(), ClientError> {
+        self.0.wait(self.0.get().complete(data))
     }
 
     /// Says that the job's data cannot be used.
     ///
     /// # Errors
     /// As [`distcompute::Lease::flag_invalid`].
-    pub fn flag_invalid(self) -> Result<(), ClientError> {
-        self.0.finish(distcompute::Lease::flag_invalid)
+    pub fn flag_invalid(&self) -> Result<(), ClientError> {
+        self.0.wait(self.0.get().flag_invalid())
+    }
+
+    /// Gives the job back without a word.
+    ///
+    /// # Errors
+    /// As [`distcompute::Lease::give_back`].
+    pub fn give_back(&self) -> Result<(), ClientError> {
+        self.0.wait(self.0.get().give_back())
+    }
+
+    /// Ends the heartbeats, but leaves the job with the worker.
+    pub fn let_go(&self) {
+        self.0.get().let_go();
     }
 
     /// Gives the job back because it cannot be done, and tells why.
     ///
     /// # Errors
     /// As [`distcompute::Lease::fail`].
-    pub fn fail(self, reason: &str) -> Result<(), ClientError> {
-        self.0.finish(|lease| lease.fail(reason))
+    pub fn fail(&self, reason: &str) -> Result<(), ClientError> {
+        self.0.wait(self.0.get().fail(reason))
     }
 }

@@ -40,8 +40,8 @@ impl<K: Kind> Lease<K> {
     ///
     /// # Errors
     /// As [`crate::Lease::fail`].
-    pub fn fail(self, reason: &str) -> Result<(), ClientError> {
-        self.0.finish(|lease| lease.fail(reason))
+    pub fn fail(&self, reason: &str) -> Result<(), ClientError> {
+        self.0.wait(self.0.get().fail(reason))
     }
 
     /// The worker with this shard, to be loaded later.
@@ -50,8 +50,16 @@ impl<K: Kind> Lease<K> {
     }
 
     /// Ends the heartbeats, but leaves the shard with the worker.
-    pub fn let_go(self) {
-        self.0.finish(async |lease| lease.let_go());
+    pub fn let_go(&self) {
+        self.0.get().let_go();
+    }
+
+    /// Gives the shard back without a word.
+    ///
+    /// # Errors
+    /// As [`crate::Lease::give_back`].
+    pub fn give_back(&self) -> Result<(), ClientError> {
+        self.0.wait(self.0.get().give_back())
     }
 }
 
@@ -60,16 +68,16 @@ impl<K: CountsPairs> Lease<K> {
     ///
     /// # Errors
     /// As [`crate::Lease::complete`].
-    pub fn complete(self, pairs: u64) -> Result<(), ClientError> {
-        self.0.finish(|lease| lease.complete(pairs))
+    pub fn complete(&self, pairs: u64) -> Result<(), ClientError> {
+        self.0.wait(self.0.get().complete(pairs))
     }
 
     /// As [`complete`](Self::complete), and tells where the shard's candidates ended.
     ///
     /// # Errors
     /// As [`crate::Lease::complete`].
-    pub fn complete_with(self, pairs: u64, outcomes: OutcomeCounts) -> Result<(), ClientError> {
-        self.0.finish(|lease| lease.complete_with(pairs, outcomes))
+    pub fn complete_with(&self, pairs: u64, outcomes: OutcomeCounts) -> Result<(), ClientError> {
+        self.0.wait(self.0.get().complete_with(pairs, outcomes))
     }
 }
 
@@ -78,8 +86,8 @@ impl Lease<Cpu> {
     ///
     /// # Errors
     /// As [`crate::Lease::complete`].
-    pub fn complete(self, url: &str) -> Result<(), ClientError> {
-        self.0.finish(async |lease| lease.complete(url).await)
+    pub fn complete(&self, url: &str) -> Result<(), ClientError> {
+        self.0.wait(self.0.get().complete(url))
     }
 }
 
@@ -88,7 +96,7 @@ impl Lease<Gpu> {
     ///
     /// # Errors
     /// As [`crate::Lease::flag_invalid`].
-    pub fn flag_invalid(self) -> Result<(), ClientError> {
-        self.0.finish(crate::Lease::flag_invalid)
+    pub fn flag_invalid(&self) -> Result<(), ClientError> {
+        self.0.wait(self.0.get().flag_invalid())
     }
 }

@@ -50,7 +50,7 @@ fn refuse_within_a_runtime() {
 /// What starts background work when it is dropped.
 #[derive(Debug)]
 pub(super) struct Guarded<T> {
-    /// There until it is taken or dropped.
+    /// There until this is dropped.
     inner: Option<T>,
     shared: Shared,
 }
@@ -65,19 +65,12 @@ impl<T> Guarded<T> {
 
     pub(super) fn get(&self) -> &T {
         let inner = self.inner.as_ref();
-        inner.expect("only `finish`, which consumes this, takes it")
+        inner.expect("only the drop takes it")
     }
 
-    /// Waits for a call that does not consume it.
+    /// Waits for a call.
     pub(super) fn wait<F: Future>(&self, call: F) -> F::Output {
         self.shared.wait(call)
-    }
-
-    /// Waits for its last call.
-    pub(super) fn finish<F: Future>(mut self, call: impl FnOnce(T) -> F) -> F::Output {
-        let inner = self.inner.take();
-        let inner = inner.expect("only this, which consumes it, takes it");
-        self.shared.wait(async { call(inner).await })
     }
 }
 

@@ -15,6 +15,9 @@ use super::{
 };
 use crate::part_file::PartFile;
 
+/// What each record begins with.
+const MAGIC: &[u8] = b"WARC/";
+
 /// Inflated bytes that are written at a time.
 const BUFFER: usize = 256 << 10;
 
@@ -69,10 +72,17 @@ impl Copy {
     fn whole(&self, fed: Fed, part: &mut PartFile) -> Result<(), DownloadError> {
         let mut inflated = Gunzip::new(fed).map_err(|error| self.damaged(error))?;
         let mut buffer = vec![0; BUFFER];
+        let mut begins = Vec::with_capacity(MAGIC.len());
         loop {
             match inflated.read(&mut buffer) {
+                Ok(0) if begins.len() < MAGIC.len() => return Err(self.something_else()),
                 Ok(0) => return Ok(()),
                 Ok(read) => {
+                    let missing = read.min(MAGIC.len() - begins.len());
+                    begins.extend_from_slice(&buffer[..missing]);
+                    if !MAGIC.starts_with(&begins) {
+                        return Err(self.something_else());
+                    }
                     let written = part.write_all(&buffer[..read]);
                     written.map_err(|error| DownloadError::write(&self.target, error))?;
                 }
@@ -120,6 +130,14 @@ impl Copy {
                 "{} of its records cannot be read",
                 report.damaged.max(1)
             ))),
+        }
+    }
+
+    /// A page about a file that has moved comes with status 200, too.
+    fn something_else(&self) -> DownloadError {
+        DownloadError::NotAWat {
+            location: self.location.clone(),
+            reason: "no WAT file: it does not begin with a record".into(),
         }
     }
 
