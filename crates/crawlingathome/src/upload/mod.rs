@@ -137,9 +137,9 @@ impl Upload {
         let url = Url::parse(address).map_err(|_| unknown())?;
         match url.scheme() {
             "http" | "https" => self.by_http(url).await,
-            "s3" | "s3a" => self.into_bucket(&url).await,
+            "s3" | "s3a" => self.to_bucket(&url).await,
             "file" => {
-                self.into_folder(url.to_file_path().map_err(|()| unknown())?)
+                self.to_folder(url.to_file_path().map_err(|()| unknown())?)
                     .await
             }
             _ => Err(unknown()),

@@ -22,7 +22,7 @@ const SETTLE_DEADLINE: Duration = Duration::from_secs(30);
 
 impl Upload {
     /// Puts the file into a bucket.
-    pub(super) async fn into_bucket(&self, url: &Url) -> Result<String, UploadError> {
+    pub(super) async fn to_bucket(&self, url: &Url) -> Result<String, UploadError> {
         let broken = |reason: String| UploadError::Broken {
             place: format!("{}://{}", url.scheme(), url.host_str().unwrap_or_default()),
             reason,
@@ -60,7 +60,7 @@ impl Upload {
     }
 
     /// Copies the file into a folder.
-    pub(super) async fn into_folder(&self, folder: PathBuf) -> Result<String, UploadError> {
+    pub(super) async fn to_folder(&self, folder: PathBuf) -> Result<String, UploadError> {
         let target = folder.join(&self.name);
         if self.guard.is_some() {
             return Err(UploadError::Private("file://".into()));
