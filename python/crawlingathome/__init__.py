@@ -22,7 +22,7 @@ from . import core, distcompute, errors
 from ._native import VERSION as __version__
 from ._settings import Settings
 from .aio import AsyncClient
-from .core import CPUClient, GPUClient, HybridClient, dump, init, load, print
+from .core import CPUClient, FullWATClient, GPUClient, HybridClient, dump, init, load, print
 from .errors import (
     CrawlingAtHomeError,
     DownloadError,
@@ -44,6 +44,7 @@ __all__ = [
     "CrawlingAtHomeError",
     "DownloadError",
     "DumpError",
+    "FullWATClient",
     "GPUClient",
     "GPUJob",
     "HybridClient",

@@ -5,7 +5,7 @@ A call blocks without `loop`, and answers an awaitable with it.
 
 from asyncio import AbstractEventLoop, Future
 from pathlib import Path
-from typing import Any, Optional, Tuple, final, overload
+from typing import Any, Dict, Optional, Tuple, final, overload
 
 VERSION: str
 
@@ -15,6 +15,9 @@ _Patience = Tuple[Optional[float], Optional[float], float]
 # Of Crawling@Home: number, url, start_id, end_id, piece. Of DistCompute: number, and the data as it
 # travelled. Who asks knows which of them it is.
 _Job = Any
+
+# The URL of a whole WAT file, and its shards as a dump has them, in JSON.
+_Wat = Tuple[str, str]
 
 @final
 class Worker:
@@ -121,6 +124,32 @@ class Worker:
     def upload(
         self, file: str, allow_private_addresses: Optional[bool], loop: AbstractEventLoop
     ) -> Future[str]: ...
+    @overload
+    def next_wat(self, loop: None = None) -> _Wat: ...
+    @overload
+    def next_wat(self, loop: AbstractEventLoop) -> Future[_Wat]: ...
+    @overload
+    def download_wat(
+        self,
+        wat: _Wat,
+        folder: str,
+        allow_private_addresses: Optional[bool],
+        loop: None = None,
+    ) -> Path: ...
+    @overload
+    def download_wat(
+        self,
+        wat: _Wat,
+        folder: str,
+        allow_private_addresses: Optional[bool],
+        loop: AbstractEventLoop,
+    ) -> Future[Path]: ...
+    @overload
+    def complete_wat(self, wat: _Wat, urls: Dict[int, str], loop: None = None) -> int: ...
+    @overload
+    def complete_wat(
+        self, wat: _Wat, urls: Dict[int, str], loop: AbstractEventLoop
+    ) -> Future[int]: ...
     @overload
     def bye(self, loop: None = None) -> None: ...
     @overload

@@ -11,7 +11,9 @@ from typing import (
     Dict,
     Generic,
     Iterator,
+    List,
     Literal,
+    Mapping,
     Optional,
     SupportsIndex,
     Tuple,
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CPUClient",
     "Client",
+    "FullWATClient",
     "GPUClient",
     "HybridClient",
     "dump",
@@ -364,6 +367,96 @@ class GPUClient(_CountsPairs[GPUJob]):
     invalid_url = invalidURL
 
 
+class FullWATClient(Client[CPUJob]):
+    """A worker that takes whole WAT files from WAT to images, both shards at once. Nobody holds such
+    a file: another worker may hand its shards in first. See `Client`.
+
+    Attributes:
+        wat: the URL of the WAT file; `None` without one.
+        shards: its shards, `[[number, {"url", "start_id", "end_id", "shard"}], ...]`.
+        completed: how many shards this worker has handed over.
+    """
+
+    type = "CPU"
+    _job_class = CPUJob
+
+    wat: Optional[str]
+    shards: Optional[List[Tuple[int, Dict[str, Any]]]]
+
+    def _begin(self, native: _native.Worker, settings: Settings) -> None:
+        super()._begin(native, settings)
+        self.wat = self.shards = None
+        self.completed = 0
+
+    def newJob(self) -> None:
+        """Asks for a WAT file whose shards are both open: `wat` and `shards`.
+
+        Raises `ZeroJobError` when there is none.
+        """
+        self.wat, shards = self._native.next_wat()
+        self.shards = json.loads(shards)
+        self.log("Received new jobs", noprint=True)
+
+    def downloadWat(self, path: AnyPath = "") -> None:
+        """Downloads the WAT file into the folder `path` as `shard.wat`; see `downloadShard`."""
+        tell("downloading shard...")
+        self.log("Downloading WAT", noprint=True)
+        allow = self._settings.allow_private_addresses
+        self._native.download_wat(self._held(), os.fspath(path), allow)
+        self.log("Downloaded WAT", noprint=True)
+        tell("finished downloading shard")
+
+    def downloadShard(self, path: AnyPath = "", *, piece_only: bool = False) -> None:
+        """`downloadWat`: there is no half that is this worker's own."""
+        if piece_only:
+            raise RequestError("a FullWATClient works on both halves; leave piece_only out")
+        self.downloadWat(path)
+
+    def completeJob(self, urls: Mapping[Union[int, str], str]) -> None:
+        """Hands the images of shards over to GPU workers: a URL by each shard's number."""
+        by_number = {int(number): url for number, url in urls.items()}
+        self.completed += self._native.complete_wat(self._held(), by_number)
+        self.wat = self.shards = None
+        self.log("Marked jobs as done", noprint=True)
+
+    def log(self, progress: str, crashed: bool = False, noprint: bool = True) -> None:
+        """Tells the tracker how far the worker is; one that it does not know any more is introduced
+        anew."""
+        try:
+            super().log(progress, crashed, noprint)
+        except WorkerTimedOutError:
+            self.recreate()
+            super().log(progress, crashed, noprint)
+
+    def jobs(self, wait: Optional[float] = None) -> Iterator[CPUJob]:
+        """There are none: `newJob` gives a WAT file, and no job is held."""
+        raise RequestError("a FullWATClient takes whole files; use newJob() and completeJob()")
+
+    def dump(self) -> Dict[str, Any]:
+        """The worker and its WAT file as a dictionary for `load`."""
+        files = {"_type": _FULL_WAT, "wat": self.wat, "shards": self.shards}
+        return {**super().dump(), **files}
+
+    @classmethod
+    def _loaded(cls, dumped: Dict[str, Any], settings: Settings) -> FullWATClient:
+        no_job = {"_type": cls.type, "shard": None, "wat": None, "shards": None}
+        client = super()._loaded({**dumped, **no_job}, settings)
+        client.wat, client.shards = dumped.get("wat"), dumped.get("shards")
+        return client
+
+    def _held(self) -> Tuple[str, str]:
+        if self.wat is None:
+            raise ZeroJobError("this worker has no WAT file; ask for one with newJob() first")
+        return (self.wat, json.dumps(self.shards))
+
+    complete_job = completeJob
+    download_shard = downloadShard
+    download_wat = downloadWat
+    new_job = newJob
+
+
+_FULL_WAT = "FULLWAT"
+
 OneClient = TypeVar("OneClient", HybridClient, CPUClient, GPUClient)
 
 _CLASSES: Dict[str, Type[Client[Any]]] = {
@@ -458,12 +551,13 @@ def load(*, settings: Settings = Settings(), **dumped: Any) -> Any:
     Raises `ValueError` for a type that there is not, and `DumpError` for half a dump.
     """
     named = str(dumped.get("_type")).upper()
-    if named not in _CLASSES:
+    classes = {**_CLASSES, _FULL_WAT: FullWATClient}
+    if named not in classes:
         raise RequestError(f"there is no worker of type {dumped.get('_type')!r} to be loaded")
     for key in ("url", "token"):
         if not isinstance(dumped.get(key), str):
             raise DumpError(f"the dump has no {key}")
-    return _CLASSES[named]._loaded(dumped, settings)
+    return classes[named]._loaded(dumped, settings)
 
 
 def _wire(dumped: Dict[str, Any]) -> str:

@@ -81,9 +81,10 @@ impl Failure {
 
 fn class_of(error: &ClientError) -> &'static str {
     match error {
-        ClientError::InvalidUrl { .. } | ClientError::Text(_) | ClientError::Refused(_) => {
-            "RequestError"
-        }
+        ClientError::InvalidUrl { .. }
+        | ClientError::NotOfTheWat(_)
+        | ClientError::Text(_)
+        | ClientError::Refused(_) => "RequestError",
         ClientError::ZeroJobs(_) => "ZeroJobError",
         ClientError::WorkerTimedOut => "WorkerTimedOutError",
         ClientError::Dump(_) => "DumpError",

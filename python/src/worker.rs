@@ -1,6 +1,7 @@
 //! `Worker`: one worker of a tracker, of any kind.
 
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -8,8 +9,8 @@ use std::{
 
 use cah_protocol::WorkerType;
 use crawlingathome::{
-    Client, ClientConfig, ClientError, Cpu, Dump, Gpu, Hybrid, Kind, RetryPolicy, UploadError,
-    UploadOptions, distcompute,
+    Client, ClientConfig, ClientError, Cpu, DownloadOptions, Dump, Gpu, Hybrid, Kind, RetryPolicy,
+    UploadError, UploadOptions, WholeWat, WholeWatClient, distcompute,
 };
 use pyo3::{exceptions::PyValueError, prelude::*, types::PyAny};
 
@@ -348,6 +349,59 @@ impl Worker {
         call(py, r#loop, uploading, |url| Ok(url?))
     }
 
+    /// Asks for a whole WAT file: the `wat` and the `shards` of a dump, the second as JSON.
+    #[pyo3(signature = (r#loop=None))]
+    fn next_wat<'py>(
+        &self,
+        py: Python<'py>,
+        r#loop: EventLoop<'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let client = self.of_whole_wats(py)?;
+        let asking = async move {
+            let wat = client.next_wat().await?;
+            Ok(client.dump(Some(&wat)))
+        };
+        call(py, r#loop, asking, |dump| {
+            let dump = dump?;
+            Ok((dump.wat, dump.shards.unwrap_or_default().to_string()))
+        })
+    }
+
+    /// Downloads a whole WAT file into a folder and answers where it is.
+    #[pyo3(signature = (wat, folder, allow_private_addresses, r#loop=None))]
+    fn download_wat<'py>(
+        &self,
+        py: Python<'py>,
+        wat: (String, String),
+        folder: PathBuf,
+        allow_private_addresses: Option<bool>,
+        r#loop: EventLoop<'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (client, wat) = (self.of_whole_wats(py)?, whole_wat(wat)?);
+        let mut options = DownloadOptions::default();
+        options.allow_private_addresses = allow_private_addresses;
+        let downloading = async move {
+            let path = client.download(&wat, &folder, &options).await;
+            path.map_err(Failure::Download)
+        };
+        call(py, r#loop, downloading, |path| Ok(path?))
+    }
+
+    /// Hands over what was made of shards of a whole WAT file, by their numbers, and answers how
+    /// many of them the tracker took.
+    #[pyo3(signature = (wat, urls, r#loop=None))]
+    fn complete_wat<'py>(
+        &self,
+        py: Python<'py>,
+        wat: (String, String),
+        urls: BTreeMap<u64, String>,
+        r#loop: EventLoop<'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (client, wat) = (self.of_whole_wats(py)?, whole_wat(wat)?);
+        let handing_over = async move { Ok(client.complete(&wat, &urls).await?) };
+        call(py, r#loop, handing_over, |completed| Ok(completed?))
+    }
+
     /// Leaves the tracker, which re-opens the job.
     #[pyo3(signature = (r#loop=None))]
     fn bye<'py>(&self, py: Python<'py>, r#loop: EventLoop<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -359,6 +413,15 @@ impl Worker {
     fn of(worker: AnyKind) -> Self {
         Self {
             here: Mutex::new(Here::new(worker)),
+        }
+    }
+
+    fn of_whole_wats(&self, py: Python<'_>) -> PyResult<WholeWatClient> {
+        match self.worker(py)? {
+            AnyKind::Cpu(of) => Ok(of.client.into()),
+            _ => Err(PyValueError::new_err(
+                "only a CPU worker takes whole WAT files",
+            )),
         }
     }
 
@@ -437,6 +500,17 @@ where
 {
     let (client, lease) = Client::load(dump, config)?;
     Ok(Of::new(client, lease))
+}
+
+/// The WAT file of a dump's `wat` and `shards`.
+fn whole_wat((url, shards): (String, String)) -> Result<WholeWat, Failure> {
+    let malformed = |error: serde_json::Error| ClientError::Dump(error.to_string());
+    let dump = Dump {
+        wat: Some(url),
+        shards: Some(serde_json::from_str(&shards).map_err(malformed)?),
+        ..Dump::default()
+    };
+    Ok(WholeWat::load(&dump)?.expect("the dump has one"))
 }
 
 fn url<P: Protocol>(of: &Of<P>) -> &str {

@@ -281,6 +281,39 @@ def test_bye_gives_the_job_back(tracker):
         client.newJob()
 
 
+def test_whole_wat_files_go_to_one_client(tracker):
+    client = cah.FullWATClient(tracker.url, "ada")
+    assert client.upload_address.startswith(tracker.url) and client.isAlive()
+    taken = set()
+    while client.jobCount() > 0:
+        client.newJob()
+        numbers = [number for number, _ in client.shards]
+        assert [job["shard"] for _, job in client.shards] == [0, 1]
+        assert all(job["url"] == client.wat for _, job in client.shards)
+        loaded = cah.load(**json.loads(json.dumps(cah.dump(client))))
+        assert isinstance(loaded, cah.FullWATClient)
+        assert (loaded.wat, loaded.shards) == (client.wat, client.shards)
+        taken.add(client.wat)
+        client.completeJob({str(number): f"rsync {number}" for number in numbers})
+        assert client.wat is None and client.shards is None
+    assert taken == {url_of(wat) for wat in range(3)} and client.completed == 6
+    assert join(tracker, "GPU").jobCount() == 6
+    for call in (client.newJob, lambda: client.completeJob({})):
+        with pytest.raises(cah.ZeroJobError):
+            call()
+
+
+def test_a_client_of_whole_wat_files_introduces_itself_anew(tracker):
+    client = cah.FullWATClient(tracker.url, "ada")
+    token = client.token
+    client.bye()
+    client.log("still here")
+    assert client.token != token and client.isAlive()
+    client.newJob()
+    with pytest.raises(ValueError, match="99"):
+        client.completeJob({99: "rsync 99"})
+
+
 def test_print_goes_to_the_log(caplog):
     with caplog.at_level(logging.INFO, "crawlingathome"):
         cah.print("hello %s")

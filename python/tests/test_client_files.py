@@ -212,6 +212,16 @@ def test_a_folder_that_cannot_be_made_is_an_os_error(tracker, files, wat, tmp_pa
     assert trouble.value.filename.startswith(str(tmp_path / "file"))
 
 
+def test_a_whole_wat_client_downloads_its_file(tracker, files, wat, tmp_path):
+    files["/x.warc.wat.gz"], inflated = wat
+    client = cah.FullWATClient(tracker.url)
+    with pytest.raises(cah.ZeroJobError):
+        client.downloadWat(tmp_path)
+    client.newJob()
+    client.downloadWat(tmp_path)
+    assert (tmp_path / "shard.wat").read_bytes() == inflated
+
+
 # What is handed over.
 
 

@@ -40,7 +40,6 @@ mod error;
 mod held;
 mod kind;
 mod lease;
-mod part_file;
 mod reach;
 mod retry;
 mod rsync;

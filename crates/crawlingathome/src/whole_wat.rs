@@ -119,16 +119,7 @@ impl WholeWatClient {
             ..dump.clone()
         };
         let (worker, _) = CpuClient::load(&worker, config)?;
-        let shards = || {
-            let shards = dump.shards.clone().unwrap_or_default();
-            let shards = serde_json::from_value(shards);
-            shards.map_err(|error| ClientError::Dump(format!("its shards make no sense: {error}")))
-        };
-        let wat = match &dump.wat {
-            Some(url) => Some(WholeWat::of(url.clone(), shards()?)?),
-            None => None,
-        };
-        Ok((Self { worker }, wat))
+        Ok((Self { worker }, WholeWat::load(dump)?))
     }
 
     /// The worker as the tracker knows it, for all calls that are not about files: its name, the
@@ -229,6 +220,20 @@ impl From<CpuClient> for WholeWatClient {
 }
 
 impl WholeWat {
+    /// The file that a worker had when it was dumped.
+    ///
+    /// # Errors
+    /// [`ClientError::Dump`] for shards that are none.
+    pub fn load(dump: &Dump) -> Result<Option<Self>, ClientError> {
+        let Some(url) = &dump.wat else {
+            return Ok(None);
+        };
+        let shards = serde_json::from_value(dump.shards.clone().unwrap_or_default());
+        let shards = shards
+            .map_err(|error| ClientError::Dump(format!("its shards make no sense: {error}")))?;
+        Self::of(url.clone(), shards).map(Some)
+    }
+
     fn of(url: String, shards: Vec<Numbered>) -> Result<Self, ClientError> {
         let shards = shards.into_iter().map(Shard::try_from);
         Ok(Self {

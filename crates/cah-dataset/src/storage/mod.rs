@@ -6,7 +6,6 @@
 
 mod location;
 mod object;
-mod staged;
 mod store;
 
 pub(crate) use location::split_file;

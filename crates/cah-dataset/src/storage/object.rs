@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use cah_bucket::{PART_BYTES, RemoteUpload};
+use cah_staged::StagedFile;
 use sha2::{Digest as _, Sha256};
 
-use super::{blocking, staged::StagedFile};
+use super::blocking;
 use crate::{
     error::{DatasetError, Result},
     manifest::FileEntry,

@@ -4,6 +4,7 @@ use std::{env, fmt, fs::File, io, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use cah_bucket::{self as bucket, OneLine, RemoteUpload};
+use cah_staged::{self as staged, StagedFile};
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
     Error as StoreError, ObjectStore, ObjectStoreExt, RetryConfig, local::LocalFileSystem,
@@ -16,7 +17,6 @@ use super::{
     blocking,
     location::Location,
     object::{ObjectWriter, Sink},
-    staged::{self, StagedFile},
 };
 use crate::{
     error::{DatasetError, Result},

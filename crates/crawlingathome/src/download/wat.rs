@@ -1,19 +1,16 @@
 //! A WAT file, inflated.
 
-use std::{
-    io::{BufWriter, Read, Write},
-    path::PathBuf,
-};
+use std::{io::Read, path::PathBuf};
 
 use cah_archive::Gunzip;
 use cah_source::Source;
+use cah_staged::StagedFile;
 use cah_wat::{Piece, Reader};
 
 use super::{
     DownloadError, DownloadOptions,
     feed::{self, Fed, Wanted},
 };
-use crate::part_file::PartFile;
 
 /// What each record begins with.
 const MAGIC: &[u8] = b"WARC/";
@@ -47,16 +44,20 @@ pub(crate) async fn download(
     };
     feed::through(wanted, move |fed| {
         let write = |source| DownloadError::write(&target, source);
-        let mut part = PartFile::create(target.clone()).map_err(write)?;
+        // What a killed process left of it would fill the disk.
+        let staged =
+            cah_staged::remove_leftovers(&target).and_then(|()| StagedFile::create(target.clone()));
+        let mut staged = staged.map_err(write)?;
         let copy = Copy {
             location,
             target: target.clone(),
         };
         match reader {
-            None => copy.whole(fed, &mut part)?,
-            Some(reader) => copy.piece(fed, reader, &mut part)?,
+            None => copy.whole(fed, &mut staged)?,
+            Some(reader) => copy.piece(fed, reader, &mut staged)?,
         }
-        part.publish().map_err(write)
+        staged.publish().map_err(write)?;
+        Ok(target)
     })
     .await
 }
@@ -69,7 +70,7 @@ struct Copy {
 
 impl Copy {
     /// Every byte, as it lies inflated.
-    fn whole(&self, fed: Fed, part: &mut PartFile) -> Result<(), DownloadError> {
+    fn whole(&self, fed: Fed, staged: &mut StagedFile) -> Result<(), DownloadError> {
         let mut inflated = Gunzip::new(fed).map_err(|error| self.damaged(error))?;
         let mut buffer = vec![0; BUFFER];
         let mut begins = Vec::with_capacity(MAGIC.len());
@@ -83,7 +84,7 @@ impl Copy {
                     if !MAGIC.starts_with(&begins) {
                         return Err(self.something_else());
                     }
-                    let written = part.write_all(&buffer[..read]);
+                    let written = staged.append(&buffer[..read]);
                     written.map_err(|error| DownloadError::write(&self.target, error))?;
                 }
                 Err(error) => return Err(self.damaged(error)),
@@ -96,21 +97,21 @@ impl Copy {
         &self,
         mut fed: Fed,
         mut reader: Reader,
-        part: &mut PartFile,
+        staged: &mut StagedFile,
     ) -> Result<(), DownloadError> {
-        let mut out = BufWriter::with_capacity(BUFFER, part);
-        let mut written = Ok(());
-        let mut write = |record: cah_wat::Record<'_>| {
-            if written.is_ok() {
-                written = record
-                    .parts()
-                    .iter()
-                    .try_for_each(|part| out.write_all(part));
-            }
-        };
         let not_a_wat = |error: cah_wat::Error| DownloadError::NotAWat {
             location: self.location.clone(),
             reason: error.to_string(),
+        };
+        let (mut bytes, mut written) = (Vec::new(), Ok(()));
+        let mut write = |record: cah_wat::Record<'_>| {
+            if written.is_ok() {
+                bytes.clear();
+                for part in record.parts() {
+                    bytes.extend_from_slice(part);
+                }
+                written = staged.append(&bytes);
+            }
         };
         while !reader.is_done() {
             let chunk = fed.chunk().map_err(|error| self.damaged(error))?;
@@ -120,9 +121,7 @@ impl Copy {
             reader.decode(&chunk, &mut write).map_err(not_a_wat)?;
         }
         let report = reader.finish(&mut write).map_err(not_a_wat)?;
-        written
-            .and_then(|()| out.flush())
-            .map_err(|error| DownloadError::write(&self.target, error))?;
+        written.map_err(|error| DownloadError::write(&self.target, error))?;
         match (report.is_whole(), report.truncated) {
             (true, _) => Ok(()),
             (false, true) => Err(self.damaged("it ends too early")),

@@ -1,21 +1,17 @@
 //! Buckets and folders.
 
-use std::{
-    fs::File,
-    io::{Read, Write},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{fs::File, io::Read, path::PathBuf, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use cah_bucket::{BadBucket, OneLine, PART_BYTES, RemoteUpload};
+use cah_staged::StagedFile;
 use futures::StreamExt;
 use object_store::{RetryConfig, path::Path as ObjectPath};
 use tokio_util::task::TaskTracker;
 use url::Url;
 
 use super::{CHUNK, Upload, UploadError, with_slash};
-use crate::{download::blocking, part_file::PartFile};
+use crate::download::blocking;
 
 /// How long the parts of an upload that failed are seen off.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(30);
@@ -81,7 +77,7 @@ impl Upload {
                 source,
             };
             let mut from = File::open(&file).map_err(read_error)?;
-            let mut to = PartFile::create(target).map_err(&write_error)?;
+            let mut to = StagedFile::create(target).map_err(&write_error)?;
             let mut buffer = vec![0; CHUNK];
             let mut done = 0;
             loop {
@@ -89,7 +85,7 @@ impl Upload {
                 if read == 0 {
                     break;
                 }
-                to.write_all(&buffer[..read]).map_err(&write_error)?;
+                to.append(&buffer[..read]).map_err(&write_error)?;
                 done += read as u64;
                 if let Some(progress) = &progress {
                     progress(done, length);

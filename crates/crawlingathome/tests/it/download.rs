@@ -126,6 +126,8 @@ async fn what_is_damaged_does_not_replace_an_older_file() {
     let folder = tempfile::tempdir().unwrap();
     let old = folder.path().join("shard.wat");
     fs::write(&old, "old").unwrap();
+    // What a worker left that was killed.
+    fs::write(folder.path().join(".shard.wat.x.part"), "half").unwrap();
     // A last member that is cut in its content, and one that is cut in its checksum.
     let cases = [
         (sound[..sound.len() - 60].to_vec(), Piece::Second),

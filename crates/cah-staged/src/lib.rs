@@ -10,7 +10,7 @@ use std::{
 use tempfile::NamedTempFile;
 
 /// What a staged file's name ends in. It begins with a dot and its target's name, so that no
-/// reader's pattern takes it for a file of the dataset.
+/// reader's pattern takes it for a file that is there.
 const SUFFIX: &str = ".part";
 
 /// A file that is being written beside its target.
@@ -20,14 +20,17 @@ const SUFFIX: &str = ".part";
 /// who has created one makes sure, once it is locked, that it is still there. Dropping it removes
 /// it.
 #[derive(Debug)]
-pub(crate) struct StagedFile {
+pub struct StagedFile {
     file: NamedTempFile,
     target: PathBuf,
 }
 
 impl StagedFile {
     /// Begins a file; its folder is created where it is missing.
-    pub(crate) fn create(target: PathBuf) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn create(target: PathBuf) -> io::Result<Self> {
         let folder = folder_of(&target);
         create_folder(folder)?;
         let mut builder = tempfile::Builder::new();
@@ -43,17 +46,27 @@ impl StagedFile {
         }
     }
 
-    pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// Writes the bytes that come next.
+    ///
+    /// # Errors
+    /// What the system says; a disk that is full, mostly.
+    pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.as_file_mut().write_all(bytes)
     }
 
     /// Returns when the bytes are on the disk: a full one says so here at the latest.
-    pub(crate) fn sync(&self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn sync(&self) -> io::Result<()> {
         self.file.as_file().sync_all()
     }
 
     /// Gives the file its name; on return the name is on the disk, too.
-    pub(crate) fn publish(self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn publish(self) -> io::Result<()> {
         self.file.persist(&self.target).map_err(|e| e.error)?;
         sync_folder(folder_of(&self.target))
     }
@@ -71,13 +84,19 @@ fn is_held(file: &NamedTempFile) -> bool {
 }
 
 /// Removes a file so that it stays removed.
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// What the system says.
+pub fn remove(path: &Path) -> io::Result<()> {
     fs::remove_file(path)?;
     sync_folder(folder_of(path))
 }
 
 /// Removes what killed processes left of this file; what a living one writes is locked and stays.
-pub(crate) fn remove_leftovers(target: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// What the system says.
+pub fn remove_leftovers(target: &Path) -> io::Result<()> {
     let entries = match fs::read_dir(folder_of(target)) {
         Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries?,
@@ -111,7 +130,10 @@ fn remove_abandoned(path: &Path) -> io::Result<()> {
 /// Takes a folder's exclusive lock; `None` while another process or writer holds it.
 ///
 /// File systems without locks let everybody pass: whose manifest comes last decides there.
-pub(crate) fn try_lock(folder: &Path) -> io::Result<Option<File>> {
+///
+/// # Errors
+/// What the system says.
+pub fn try_lock(folder: &Path) -> io::Result<Option<File>> {
     create_folder(folder)?;
     let file = lockable(folder)?;
     match file.try_lock() {
