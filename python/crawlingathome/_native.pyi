@@ -7,6 +7,8 @@ from asyncio import AbstractEventLoop, Future
 from pathlib import Path
 from typing import Any, Dict, Optional, Tuple, final, overload
 
+__all__ = ["VERSION", "Worker"]
+
 VERSION: str
 
 # In seconds: for the first call, for each further one (None: for ever), between two signs of life.

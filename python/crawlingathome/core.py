@@ -386,7 +386,7 @@ class FullWATClient(Client[CPUJob]):
     def _begin(self, native: _native.Worker, settings: Settings) -> None:
         super()._begin(native, settings)
         self.wat = self.shards = None
-        self.completed = 0
+        self.completed: int = 0
 
     def newJob(self) -> None:
         """Asks for a WAT file whose shards are both open: `wat` and `shards`.
@@ -551,7 +551,7 @@ def load(*, settings: Settings = Settings(), **dumped: Any) -> Any:
     Raises `ValueError` for a type that there is not, and `DumpError` for half a dump.
     """
     named = str(dumped.get("_type")).upper()
-    classes = {**_CLASSES, _FULL_WAT: FullWATClient}
+    classes: Dict[str, Type[Client[Any]]] = {**_CLASSES, _FULL_WAT: FullWATClient}
     if named not in classes:
         raise RequestError(f"there is no worker of type {dumped.get('_type')!r} to be loaded")
     for key in ("url", "token"):
