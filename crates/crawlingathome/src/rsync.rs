@@ -2,7 +2,7 @@
 
 use std::{ffi::OsStr, io, path::Path, process::Stdio, time::Duration};
 
-use cah_fetch::Guard;
+use cah_fetch::{ErrorKind, Guard};
 use thiserror::Error;
 use tokio::{io::AsyncReadExt, process::Command, time::timeout};
 use url::Url;
@@ -98,7 +98,13 @@ async fn check(address: &str, guard: Option<&Guard>) -> Result<(), RsyncError> {
         return Ok(());
     };
     let checked = guard.check(&format!("http://{host}/")).await;
-    checked.map_err(|_| RsyncError::Private(address.into()))
+    checked.map_err(|error| match error.kind() {
+        ErrorKind::PrivateAddress => RsyncError::Private(address.into()),
+        _ => RsyncError::Failed {
+            address: address.into(),
+            reason: error.to_string(),
+        },
+    })
 }
 
 /// The host of an address, without the user and the port, and the path there.

@@ -4,7 +4,8 @@ use super::runtime::{Guarded, Shared};
 use crate::{ClientError, CountsPairs, Cpu, Dump, Gpu, Kind, OutcomeCounts, Shard};
 
 /// The right to one shard, see [`crate::Lease`]: kept alive by heartbeats in the background, given
-/// back there when it is dropped.
+/// back there when it is dropped. A program that ends right then says
+/// [bye](super::Client::bye) first, or may be too quick for it.
 #[derive(Debug)]
 pub struct Lease<K: Kind>(Guarded<crate::Lease<K>>);
 
