@@ -62,7 +62,9 @@ async fn client(bodies: Arc<Mutex<Vec<Value>>>) -> WholeWatClient {
 async fn both_shards_are_taken_and_handed_over() {
     let bodies = Arc::default();
     let client = client(Arc::clone(&bodies)).await;
-    let wat = client.next_wat().await.unwrap();
+    let asking = client.clone();
+    let asking = tokio::spawn(async move { asking.next_wat().await });
+    let wat = asking.await.unwrap().unwrap();
     let expected = Piece::BOTH.map(|piece| Shard::of_chunk(3, piece, &*wat.url));
     assert_eq!(wat.shards, expected);
     assert!(wat.url.ends_with("/x.wat.gz"));
