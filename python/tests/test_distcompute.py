@@ -1,17 +1,35 @@
-"""The public DistCompute client, as it comes from the registry, against this tracker."""
+"""The public DistCompute client, as it comes from the registry, against this tracker; and what takes
+its place, `crawlingathome.distcompute`, in the same tests."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
 
-import distcompute_client as dc
+import crawlingathome.distcompute
+import distcompute_client
 import pytest
-from distcompute_client.errors import WorkerTimedOutError, ZeroJobError
 
-from conftest import Tracker, cah
+from conftest import REPOSITORY, Tracker, cah
+
+CLIENTS_BY_NAME = {
+    "the registry's": distcompute_client,
+    "ours": crawlingathome.distcompute,
+}
+ZeroJobError, WorkerTimedOutError = (
+    tuple(getattr(module.errors, name) for module in CLIENTS_BY_NAME.values())
+    for name in ("ZeroJobError", "WorkerTimedOutError")
+)
+dc = None
+
+
+@pytest.fixture(autouse=True, params=CLIENTS_BY_NAME)
+def client_library(request, monkeypatch):
+    """Each test as a script that imports one of them as `dc`."""
+    monkeypatch.setattr(sys.modules[__name__], "dc", CLIENTS_BY_NAME[request.param])
 
 
 def join(tracker, stage, nickname="ada"):
@@ -206,8 +224,8 @@ def test_eight_clients_at_once_close_every_job_once(tmp_path, stages, jobs):
 
 
 DYING = """
-import sys, time
-import distcompute_client as dc
+import importlib, sys, time
+dc = importlib.import_module(sys.argv[2])
 
 client = dc.init(sys.argv[1], "c", "dying", verbose=False)
 client.new_job()
@@ -222,8 +240,9 @@ def test_a_client_that_is_killed_loses_its_job_to_another(tmp_path):
             client = join(tracker, stage)
             job_of(client)
             client.complete_job(stage)
-        command = [sys.executable, "-c", DYING, tracker.url]
-        dying = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        command = [sys.executable, "-c", DYING, tracker.url, dc.__name__]
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "python")}
+        dying = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         assert dying.stdout.readline() == "b\n"
         dying.send_signal(signal.SIGKILL)
         dying.wait()
