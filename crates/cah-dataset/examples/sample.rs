@@ -15,8 +15,8 @@ use std::{collections::BTreeMap, error::Error, process::ExitCode};
 
 use bytes::Bytes;
 use cah_dataset::{
-    Candidate, CandidateWriter, ImageSize, Model, Nsfw, PairRow, ShardInfo, ShardWriter, Store,
-    StoredImage, Tally,
+    Candidate, CandidateWriter, FetchedRow, ImageSize, Model, Nsfw, PairRow, ShardInfo,
+    ShardWriter, Store, StoredImage, Tally,
 };
 use cah_protocol::{Outcome, OutcomeCounts, Piece, Shard};
 use jpeg_encoder::{ColorType, Encoder};
@@ -127,21 +127,23 @@ async fn push(writer: &mut ShardWriter, shard: u64, index: u64, side: u16) -> Re
     };
     let caption = CAPTIONS[index as usize % CAPTIONS.len()];
     let row = PairRow {
-        index,
-        url: format!("https://images.example.org/{shard}/{index}/ü?a=1&b=2#c"),
-        text: format!("{caption} {index}"),
+        fetched: FetchedRow {
+            index,
+            url: format!("https://images.example.org/{shard}/{index}/ü?a=1&b=2#c"),
+            text: format!("{caption} {index}"),
+            license: index
+                .is_multiple_of(2)
+                .then(|| "https://creativecommons.org/licenses/by/4.0/".into()),
+            language: index.is_multiple_of(2).then(|| "en".into()),
+            page_url: "https://pages.example.org/".into(),
+            mime: "image/jpeg".into(),
+            sha256: Sha256::digest(&image).into(),
+            md5: Md5::digest(&image).into(),
+        },
         size,
         original_size: size,
-        license: index
-            .is_multiple_of(2)
-            .then(|| "https://creativecommons.org/licenses/by/4.0/".into()),
         nsfw: Nsfw::Unlikely,
         similarity: 0.3 + index as f64 / 1000.0,
-        language: index.is_multiple_of(2).then(|| "en".into()),
-        page_url: "https://pages.example.org/".into(),
-        mime: "image/jpeg".into(),
-        sha256: Sha256::digest(&image).into(),
-        md5: Md5::digest(&image).into(),
         pdq: None,
         punsafe: None,
         pwatermark: None,

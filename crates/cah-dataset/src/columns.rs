@@ -11,40 +11,89 @@ use arrow_array::{
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use parquet::file::{metadata::KeyValue, properties::WriterProperties};
 
-use crate::{manifest::ShardInfo, row::Record, table, text::hex};
+use crate::{
+    manifest::ShardInfo,
+    row::{Found, PairRow, Record},
+    table,
+    text::hex,
+};
 
 const PDQ_BYTES: i32 = 32;
 
+/// A column: its name and type, and where its values come from.
+struct Column {
+    field: Field,
+    values: Values,
+}
+
+/// What a column is made of.
+enum Values {
+    /// What is known of a candidate once its image was fetched.
+    Fetched(fn(&[Found<'_>]) -> ArrayRef),
+    /// What only a pair has.
+    Pair(fn(&[Record]) -> Result<ArrayRef, ArrowError>),
+}
+
 /// Names, types and order of the columns. Only what a head that may be missing computes is
 /// nullable.
+static COLUMNS: LazyLock<Vec<Column>> = LazyLock::new(|| {
+    let column = |name, data_type, nullable, values| Column {
+        field: Field::new(name, data_type, nullable),
+        values,
+    };
+    let fetched = |name, data_type, of: fn(&[Found<'_>]) -> ArrayRef| {
+        column(name, data_type, false, Values::Fetched(of))
+    };
+    let pair = |name, data_type, of: fn(&[Record]) -> Result<ArrayRef, ArrowError>| {
+        column(name, data_type, false, Values::Pair(of))
+    };
+    let perhaps = |name, data_type, of: fn(&[Record]) -> Result<ArrayRef, ArrowError>| {
+        column(name, data_type, true, Values::Pair(of))
+    };
+    use DataType::{Float32, Float64, Int32, Int64, Utf8};
+    vec![
+        fetched("SAMPLE_ID", Int64, |r| int64(r, |r| r.place.sample_id)),
+        fetched("URL", Utf8, |r| text(r, |r| &r.row.url)),
+        fetched("TEXT", Utf8, |r| text(r, |r| &r.row.text)),
+        pair("HEIGHT", Int32, |r| pixels(r, |r| r.size.height)),
+        pair("WIDTH", Int32, |r| pixels(r, |r| r.size.width)),
+        fetched("LICENSE", Utf8, |r| text(r, |r| r.license())),
+        pair("NSFW", Utf8, |r| Ok(text(r, |r| r.row.nsfw.as_str()))),
+        pair("similarity", Float64, |r| float64(r, |r| r.similarity)),
+        fetched("LANGUAGE", Utf8, |r| text(r, |r| r.language())),
+        fetched("key", Utf8, |r| text(r, |r| &r.place.key)),
+        fetched("hash", Int64, |r| int64(r, |r| r.hash())),
+        fetched("uid", Utf8, |r| computed_text(r, |r| r.uid())),
+        fetched("page_url", Utf8, |r| text(r, |r| &r.row.page_url)),
+        fetched("wat", Utf8, |r| text(r, |r| &r.place.wat)),
+        pair("original_height", Int32, |r| {
+            pixels(r, |r| r.original_size.height)
+        }),
+        pair("original_width", Int32, |r| {
+            pixels(r, |r| r.original_size.width)
+        }),
+        fetched("mime", Utf8, |r| text(r, |r| &r.row.mime)),
+        fetched("sha256", Utf8, |r| computed_text(r, |r| hex(&r.row.sha256))),
+        fetched("md5", Utf8, |r| computed_text(r, |r| hex(&r.row.md5))),
+        perhaps("pdq", DataType::FixedSizeBinary(PDQ_BYTES), pdq),
+        perhaps("punsafe", Float32, |r| score(r, |r| r.punsafe)),
+        perhaps("pwatermark", Float32, |r| score(r, |r| r.pwatermark)),
+        perhaps("aesthetic", Float32, |r| score(r, |r| r.aesthetic)),
+    ]
+});
+
+/// The columns of pairs.
 pub(crate) static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
-    let always = |name, data_type| Field::new(name, data_type, false);
-    let perhaps = |name, data_type| Field::new(name, data_type, true);
-    Arc::new(Schema::new(vec![
-        always("SAMPLE_ID", DataType::Int64),
-        always("URL", DataType::Utf8),
-        always("TEXT", DataType::Utf8),
-        always("HEIGHT", DataType::Int32),
-        always("WIDTH", DataType::Int32),
-        always("LICENSE", DataType::Utf8),
-        always("NSFW", DataType::Utf8),
-        always("similarity", DataType::Float64),
-        always("LANGUAGE", DataType::Utf8),
-        always("key", DataType::Utf8),
-        always("hash", DataType::Int64),
-        always("uid", DataType::Utf8),
-        always("page_url", DataType::Utf8),
-        always("wat", DataType::Utf8),
-        always("original_height", DataType::Int32),
-        always("original_width", DataType::Int32),
-        always("mime", DataType::Utf8),
-        always("sha256", DataType::Utf8),
-        always("md5", DataType::Utf8),
-        perhaps("pdq", DataType::FixedSizeBinary(PDQ_BYTES)),
-        perhaps("punsafe", DataType::Float32),
-        perhaps("pwatermark", DataType::Float32),
-        perhaps("aesthetic", DataType::Float32),
-    ]))
+    let fields = COLUMNS.iter().map(|column| column.field.clone());
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+});
+
+/// Those of candidates whose image was fetched.
+pub(crate) static FETCHED: LazyLock<SchemaRef> = LazyLock::new(|| {
+    let known = |column: &&Column| matches!(column.values, Values::Fetched(_));
+    let fields = COLUMNS.iter().filter(known);
+    let fields = fields.map(|column| column.field.clone());
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 });
 
 /// How the table of this shard is written, with what made it in the file's metadata.
@@ -62,63 +111,56 @@ pub(crate) fn properties(info: &ShardInfo) -> WriterProperties {
     table::properties("URL", metadata.into())
 }
 
-/// The columns of these records.
+/// The columns of these pairs.
 pub(crate) fn batch(records: &[Record]) -> Result<RecordBatch, ArrowError> {
-    let columns: Vec<ArrayRef> = vec![
-        int64(records, |r| r.sample_id),
-        text(records, |r| &r.row.url),
-        text(records, |r| &r.row.text),
-        pixels(records, |r| r.row.size.height),
-        pixels(records, |r| r.row.size.width),
-        text(records, |r| r.license()),
-        text(records, |r| r.row.nsfw.as_str()),
-        float64(records, |r| r.row.similarity),
-        text(records, |r| r.language()),
-        text(records, |r| &r.key),
-        int64(records, Record::hash),
-        computed_text(records, Record::uid),
-        text(records, |r| &r.row.page_url),
-        text(records, |r| &r.wat),
-        pixels(records, |r| r.row.original_size.height),
-        pixels(records, |r| r.row.original_size.width),
-        text(records, |r| &r.row.mime),
-        computed_text(records, |r| hex(&r.row.sha256)),
-        computed_text(records, |r| hex(&r.row.md5)),
-        pdq(records)?,
-        score(records, |r| r.row.punsafe),
-        score(records, |r| r.row.pwatermark),
-        score(records, |r| r.row.aesthetic),
-    ];
-    RecordBatch::try_new(SCHEMA.clone(), columns)
+    let found: Vec<Found<'_>> = records.iter().map(Record::found).collect();
+    let columns = COLUMNS.iter().map(|column| match column.values {
+        Values::Fetched(of) => Ok(of(&found)),
+        Values::Pair(of) => of(records),
+    });
+    RecordBatch::try_new(SCHEMA.clone(), columns.collect::<Result<_, _>>()?)
 }
 
-fn text(records: &[Record], of: impl Fn(&Record) -> &str) -> ArrayRef {
+/// The columns of these candidates.
+pub(crate) fn fetched_batch(found: &[Found<'_>]) -> Result<RecordBatch, ArrowError> {
+    let columns = COLUMNS.iter().filter_map(|column| match column.values {
+        Values::Fetched(of) => Some(of(found)),
+        Values::Pair(_) => None,
+    });
+    RecordBatch::try_new(FETCHED.clone(), columns.collect())
+}
+
+fn text<R>(records: &[R], of: impl Fn(&R) -> &str) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(records.iter().map(of)))
 }
 
-fn computed_text(records: &[Record], of: impl Fn(&Record) -> String) -> ArrayRef {
+fn computed_text<R>(records: &[R], of: impl Fn(&R) -> String) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(records.iter().map(of)))
 }
 
-fn int64(records: &[Record], of: impl Fn(&Record) -> i64) -> ArrayRef {
+fn int64<R>(records: &[R], of: impl Fn(&R) -> i64) -> ArrayRef {
     let values = records.iter().map(of);
     Arc::new(PrimitiveArray::<Int64Type>::from_iter_values(values))
 }
 
 /// Rows are checked before they come here: no image has more pixels than an i32 counts.
-fn pixels(records: &[Record], of: impl Fn(&Record) -> u32) -> ArrayRef {
-    let values = records.iter().map(|r| of(r) as i32);
-    Arc::new(PrimitiveArray::<Int32Type>::from_iter_values(values))
+fn pixels(records: &[Record], of: impl Fn(&PairRow) -> u32) -> Result<ArrayRef, ArrowError> {
+    let values = records.iter().map(|r| of(&r.row) as i32);
+    Ok(Arc::new(PrimitiveArray::<Int32Type>::from_iter_values(
+        values,
+    )))
 }
 
-fn float64(records: &[Record], of: impl Fn(&Record) -> f64) -> ArrayRef {
-    let values = records.iter().map(of);
-    Arc::new(PrimitiveArray::<Float64Type>::from_iter_values(values))
+fn float64(records: &[Record], of: impl Fn(&PairRow) -> f64) -> Result<ArrayRef, ArrowError> {
+    let values = records.iter().map(|r| of(&r.row));
+    Ok(Arc::new(PrimitiveArray::<Float64Type>::from_iter_values(
+        values,
+    )))
 }
 
-fn score(records: &[Record], of: impl Fn(&Record) -> Option<f32>) -> ArrayRef {
-    let values = records.iter().map(of);
-    Arc::new(PrimitiveArray::<Float32Type>::from_iter(values))
+fn score(records: &[Record], of: impl Fn(&PairRow) -> Option<f32>) -> Result<ArrayRef, ArrowError> {
+    let values = records.iter().map(|r| of(&r.row));
+    Ok(Arc::new(PrimitiveArray::<Float32Type>::from_iter(values)))
 }
 
 fn pdq(records: &[Record]) -> Result<ArrayRef, ArrowError> {

@@ -121,6 +121,14 @@ pub enum DatasetError {
         /// What is wrong with it.
         why: String,
     },
+    /// What was handed over for a shard cannot be used.
+    #[error("what was handed over for shard {number} cannot be used: {why}")]
+    BadHandOver {
+        /// The shard's number.
+        number: u64,
+        /// What is wrong with it.
+        why: String,
+    },
     /// An earlier call failed or was dropped half-way; what was written cannot be finished.
     #[error("`{0}` was left half-written by an earlier failure; start it again")]
     Interrupted(String),

@@ -3,10 +3,14 @@
 use std::{io::Cursor, sync::Arc};
 
 use bytes::Bytes;
+use cah_protocol::Shard;
 use md5::{Digest, Md5};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::text::hex;
+use crate::{names::ShardNames, text::hex};
+
+/// What stands in the table for a page without a licence.
+pub(crate) const NO_LICENSE: &str = "?";
 
 /// What the model's prompts make of an image, as LAION-400M named it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,35 +43,43 @@ pub struct StoredImage {
     pub extension: String,
 }
 
-/// One pair as the pipeline hands it over. Ids, key and hashes are added here.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PairRow {
+/// A candidate whose image was fetched, as the pipeline knows it. Ids, key and hashes are added
+/// here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchedRow {
     /// The candidate's index in its shard.
     pub index: u64,
     /// The image's absolute address.
     pub url: String,
     /// The alternative text after clean-up.
     pub text: String,
-    /// Width and height of the stored image, in pixels; as downloaded where none is stored.
-    pub size: ImageSize,
-    /// Width and height as downloaded, in pixels.
-    pub original_size: ImageSize,
     /// The page's licence link, where it has one.
     pub license: Option<String>,
-    /// What the image may show.
-    pub nsfw: Nsfw,
-    /// Cosine of image and text embedding.
-    pub similarity: f64,
     /// ISO 639-1 code of the text, where it is reliable.
     pub language: Option<String>,
     /// The page that shows the image.
     pub page_url: String,
-    /// Media type of the downloaded bytes, by their content.
+    /// Media type of the downloaded bytes, by their content; empty where it is none that is known.
     pub mime: String,
     /// SHA-256 of the downloaded bytes.
     pub sha256: [u8; 32],
     /// MD5 of the downloaded bytes.
     pub md5: [u8; 16],
+}
+
+/// One pair as the pipeline hands it over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PairRow {
+    /// What was known once its image was fetched.
+    pub fetched: FetchedRow,
+    /// Width and height of the stored image, in pixels; as downloaded where none is stored.
+    pub size: ImageSize,
+    /// Width and height as downloaded, in pixels.
+    pub original_size: ImageSize,
+    /// What the image may show.
+    pub nsfw: Nsfw,
+    /// Cosine of image and text embedding.
+    pub similarity: f64,
     /// Perceptual hash (PDQ), where it is computed.
     pub pdq: Option<[u8; 32]>,
     /// How probably the image is unsafe, where that head is loaded.
@@ -87,62 +99,96 @@ pub struct ImageSize {
     pub height: u32,
 }
 
-/// A row with what follows from it.
+/// What follows from a candidate's index and its shard.
 #[derive(Clone, Debug)]
-pub(crate) struct Record {
-    pub(crate) row: PairRow,
+pub(crate) struct Place {
     pub(crate) sample_id: i64,
     pub(crate) key: String,
     pub(crate) wat: Arc<str>,
 }
 
-impl Record {
-    pub(crate) fn license(&self) -> &str {
-        self.row.license.as_deref().unwrap_or("?")
+impl Place {
+    /// The place of an index in a shard; both were checked, so that the sum is within an i64.
+    pub(crate) fn new(shard: &Shard, wat: Arc<str>, index: u64) -> Self {
+        Self {
+            sample_id: shard.sample_id(index) as i64,
+            key: ShardNames(shard.number).key(index),
+            wat,
+        }
+    }
+}
+
+/// A fetched candidate at its place.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found<'a> {
+    pub(crate) row: &'a FetchedRow,
+    pub(crate) place: &'a Place,
+}
+
+impl<'a> Found<'a> {
+    pub(crate) fn license(self) -> &'a str {
+        self.row.license.as_deref().unwrap_or(NO_LICENSE)
     }
 
-    pub(crate) fn language(&self) -> &str {
+    pub(crate) fn language(self) -> &'a str {
         self.row.language.as_deref().unwrap_or_default()
     }
 
-    pub(crate) fn hash(&self) -> i64 {
+    pub(crate) fn hash(self) -> i64 {
         hash(&self.row.url, &self.row.text)
     }
 
-    pub(crate) fn uid(&self) -> String {
+    pub(crate) fn uid(self) -> String {
         uid(&self.row.url, &self.row.text)
+    }
+}
+
+/// A pair at its place.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    pub(crate) row: PairRow,
+    pub(crate) place: Place,
+}
+
+impl Record {
+    pub(crate) fn found(&self) -> Found<'_> {
+        Found {
+            row: &self.row.fetched,
+            place: &self.place,
+        }
     }
 
     /// The tar's `KEY.json`: the table's row, then the names that img2dataset gives the same
     /// things (`key`, `sha256` and the original size are called so in both).
     pub(crate) fn to_json(&self) -> Vec<u8> {
-        let row = &self.row;
+        let (row, found) = (&self.row, self.found());
+        let FetchedRow { url, text, .. } = found.row;
         let sidecar = Sidecar {
-            sample_id: self.sample_id,
-            table_url: &row.url,
-            table_text: &row.text,
+            sample_id: found.place.sample_id,
+            table_url: url,
+            table_text: text,
             table_height: row.size.height,
             table_width: row.size.width,
-            license: self.license(),
+            license: found.license(),
             nsfw: row.nsfw.as_str(),
             similarity: row.similarity,
-            language: self.language(),
-            key: &self.key,
-            hash: self.hash(),
-            uid: self.uid(),
-            page_url: &row.page_url,
-            wat: &self.wat,
+            language: found.language(),
+            key: &found.place.key,
+            hash: found.hash(),
+            uid: found.uid(),
+            page_url: &found.row.page_url,
+            wat: &found.place.wat,
             original_height: row.original_size.height,
             original_width: row.original_size.width,
-            mime: &row.mime,
-            sha256: hex(&row.sha256),
-            md5: hex(&row.md5),
+            mime: &found.row.mime,
+            sha256: hex(&found.row.sha256),
+            md5: hex(&found.row.md5),
             pdq: row.pdq.map(|pdq| hex(&pdq)),
             punsafe: row.punsafe,
             pwatermark: row.pwatermark,
             aesthetic: row.aesthetic,
-            url: &row.url,
-            caption: &row.text,
+            url,
+            caption: text,
             status: "success",
             error_message: None,
             width: row.size.width,

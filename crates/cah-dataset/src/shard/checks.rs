@@ -34,10 +34,11 @@ pub(super) fn check_pair(
     image: Option<&StoredImage>,
     [image_embedding, text_embedding]: [&[f32]; 2],
 ) -> Result<(), String> {
-    if row.index < next_index {
+    let index = row.fetched.index;
+    if index < next_index {
         return Err(format!("it comes after candidate {}", next_index - 1));
     }
-    if row.index >= IDS_PER_SHARD {
+    if index >= IDS_PER_SHARD {
         return Err(format!("a shard has {IDS_PER_SHARD} sample ids"));
     }
     if !row.similarity.is_finite() {

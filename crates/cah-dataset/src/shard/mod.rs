@@ -15,7 +15,7 @@ use crate::{
     error::{DatasetError, Result},
     manifest::{Manifest, ShardInfo, Tally, check_sums},
     names::ShardNames,
-    row::{PairRow, Record, StoredImage},
+    row::{PairRow, Place, Record, StoredImage},
     storage::{ObjectWriter, Sealed, Store},
     table::{ROWS_PER_BATCH, TableWriter},
     tarball::Tarball,
@@ -93,7 +93,7 @@ impl ShardWriter {
         image_embedding: &[f32],
         text_embedding: &[f32],
     ) -> Result<()> {
-        let (number, index) = (self.info.shard.number, row.index);
+        let (number, index) = (self.info.shard.number, row.fetched.index);
         let embeddings = [image_embedding, text_embedding];
         check_pair(
             &self.info,
@@ -185,10 +185,7 @@ impl ShardWriter {
     /// Adds to a row, which [`check_pair`] found good, what follows from it.
     fn record(&self, row: PairRow) -> Record {
         Record {
-            // The checks of shard and row keep the sum within an i64.
-            sample_id: self.info.shard.sample_id(row.index) as i64,
-            key: ShardNames(self.info.shard.number).key(row.index),
-            wat: self.wat.clone(),
+            place: Place::new(&self.info.shard, self.wat.clone(), row.fetched.index),
             row,
         }
     }

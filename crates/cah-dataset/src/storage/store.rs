@@ -117,6 +117,11 @@ impl Store {
         &self.0.name
     }
 
+    /// The folder, where the place is one of this machine.
+    pub fn folder(&self) -> Option<&std::path::Path> {
+        self.0.folder.as_deref()
+    }
+
     /// The manifest of a shard, or `None` where the shard is not complete.
     ///
     /// # Errors

@@ -162,8 +162,8 @@ async fn tables_are_compressed_indexed_and_say_what_made_them() {
 async fn members_carry_the_row_under_both_sets_of_names() {
     let folder = tempfile::tempdir().unwrap();
     let mut third = pair(123_456);
-    third.row.license = Some("https://creativecommons.org/licenses/by/4.0/".into());
-    third.row.language = None;
+    third.row.fetched.license = Some("https://creativecommons.org/licenses/by/4.0/".into());
+    third.row.fetched.language = None;
     write(
         &open(folder.path()).await,
         info(2),
@@ -320,8 +320,11 @@ async fn rows_that_break_a_rule_are_refused_and_the_next_may_follow() {
         pair
     };
     for (bad, part) in [
-        (spoilt(|p| p.row.index = 4), "after candidate 4"),
-        (spoilt(|p| p.row.index = 500_000), "500000 sample ids"),
+        (spoilt(|p| p.row.fetched.index = 4), "after candidate 4"),
+        (
+            spoilt(|p| p.row.fetched.index = 500_000),
+            "500000 sample ids",
+        ),
         (spoilt(|p| p.row.similarity = f64::NAN), "similarity"),
         (spoilt(|p| p.row.size.width = u32::MAX), "side"),
         (spoilt(|p| p.image = None), "missing"),

@@ -60,8 +60,8 @@ async fn addresses_and_texts_of_a_complete_shard_can_be_read_back() {
     write(&store, info(2), &[]).await.unwrap();
     let captions = store.captions(1).await.unwrap();
     let expected = rows.into_iter().map(|pair| Caption {
-        url: pair.row.url,
-        text: pair.row.text,
+        url: pair.row.fetched.url,
+        text: pair.row.fetched.text,
     });
     assert!(captions.into_iter().eq(expected));
     assert_eq!(store.captions(2).await.unwrap(), []);

@@ -4,7 +4,7 @@ use arrow_array::{
     Array, FixedSizeBinaryArray, Float32Array, Float64Array, Int32Array, Int64Array, RecordBatch,
     StringArray,
 };
-use cah_dataset::{ImageSize, Nsfw, PairRow};
+use cah_dataset::{FetchedRow, ImageSize, Nsfw, PairRow};
 use half::f16;
 use proptest::{collection::vec, option, prelude::*};
 use serde_json::Value;
@@ -30,8 +30,8 @@ prop_compose! {
         mime in "image/[a-z]{3,5}",
         license in option::of(".{1,30}"),
         language in option::of("[a-z]{2}"),
-    ) -> PairRow {
-        PairRow { url, text, page_url, mime, license, language, ..crate::support::row(0) }
+    ) -> FetchedRow {
+        FetchedRow { url, text, page_url, mime, license, language, ..crate::support::row(0).fetched }
     }
 }
 
@@ -49,8 +49,8 @@ prop_compose! {
     ) -> PairRow {
         let [punsafe, pwatermark, aesthetic] = scores;
         PairRow {
-            size, original_size, nsfw, similarity, sha256, md5, pdq,
-            punsafe, pwatermark, aesthetic, ..texts
+            fetched: FetchedRow { sha256, md5, ..texts },
+            size, original_size, nsfw, similarity, pdq, punsafe, pwatermark, aesthetic,
         }
     }
 }
@@ -69,13 +69,18 @@ fn any_pairs() -> impl Strategy<Value = Vec<Pair>> {
             .map(|(row, gap, image, seed)| {
                 index += gap;
                 Pair {
-                    row: PairRow { index, ..row },
+                    row: at(index, row),
                     image: Some(image),
                     embeddings: [embedding(seed), embedding(seed + 1)],
                 }
             })
             .collect()
     })
+}
+
+fn at(index: u64, mut row: PairRow) -> PairRow {
+    row.fetched.index = index;
+    row
 }
 
 fn column<'a, T: 'static>(batch: &'a RecordBatch, name: &str) -> &'a T {
@@ -101,27 +106,33 @@ fn check_table(batch: &RecordBatch, i: usize, pair: &Pair) {
     };
     assert_eq!(
         column::<Int64Array>(batch, "SAMPLE_ID").value(i),
-        row.index as i64
+        row.fetched.index as i64
     );
-    assert_eq!(text("URL"), row.url);
-    assert_eq!(text("TEXT"), row.text);
+    assert_eq!(text("URL"), row.fetched.url);
+    assert_eq!(text("TEXT"), row.fetched.text);
     assert_eq!(number("HEIGHT"), row.size.height);
     assert_eq!(number("WIDTH"), row.size.width);
-    assert_eq!(text("LICENSE"), row.license.as_deref().unwrap_or("?"));
+    assert_eq!(
+        text("LICENSE"),
+        row.fetched.license.as_deref().unwrap_or("?")
+    );
     assert_eq!(text("NSFW"), row.nsfw.as_str());
     assert_eq!(
         column::<Float64Array>(batch, "similarity").value(i),
         row.similarity
     );
-    assert_eq!(text("LANGUAGE"), row.language.as_deref().unwrap_or(""));
-    assert_eq!(text("key"), format!("000000001{:05}", row.index));
-    assert_eq!(text("page_url"), row.page_url);
+    assert_eq!(
+        text("LANGUAGE"),
+        row.fetched.language.as_deref().unwrap_or("")
+    );
+    assert_eq!(text("key"), format!("000000001{:05}", row.fetched.index));
+    assert_eq!(text("page_url"), row.fetched.page_url);
     assert_eq!(text("wat"), "https://crawl/x.wat.gz");
     assert_eq!(number("original_height"), row.original_size.height);
     assert_eq!(number("original_width"), row.original_size.width);
-    assert_eq!(text("mime"), row.mime);
-    assert_eq!(text("sha256"), hex(&row.sha256));
-    assert_eq!(text("md5"), hex(&row.md5));
+    assert_eq!(text("mime"), row.fetched.mime);
+    assert_eq!(text("sha256"), hex(&row.fetched.sha256));
+    assert_eq!(text("md5"), hex(&row.fetched.md5));
     let pdq = column::<FixedSizeBinaryArray>(batch, "pdq");
     assert_eq!(
         pdq.is_valid(i).then(|| pdq.value(i)),
@@ -140,11 +151,14 @@ fn check_members(members: &[(String, Vec<u8>)], batch: &RecordBatch, i: usize, p
     assert_eq!(image, &(format!("{key}.jpg"), pair.image.clone().unwrap()));
     assert_eq!(
         text,
-        &(format!("{key}.txt"), pair.row.text.clone().into_bytes())
+        &(
+            format!("{key}.txt"),
+            pair.row.fetched.text.clone().into_bytes()
+        )
     );
     assert_eq!(json.0, format!("{key}.json"));
     let json: Value = serde_json::from_slice(&json.1).unwrap();
-    assert_eq!(json["caption"], pair.row.text);
+    assert_eq!(json["caption"], pair.row.fetched.text);
     assert_eq!(json["similarity"], pair.row.similarity);
     assert_eq!(json["hash"], column::<Int64Array>(batch, "hash").value(i));
     assert_eq!(json["uid"], column::<StringArray>(batch, "uid").value(i));

@@ -10,8 +10,8 @@ use std::{
 use arrow_array::RecordBatch;
 use bytes::Bytes;
 use cah_dataset::{
-    ImageSize, Manifest, Model, Nsfw, PairRow, Result, ShardInfo, ShardWriter, Store, StoredImage,
-    Tally,
+    FetchedRow, ImageSize, Manifest, Model, Nsfw, PairRow, Result, ShardInfo, ShardWriter, Store,
+    StoredImage, Tally,
 };
 use cah_protocol::{Outcome, OutcomeCounts, Shard};
 use half::f16;
@@ -44,9 +44,17 @@ pub(crate) fn info(number: u64) -> ShardInfo {
 
 pub(crate) fn row(index: u64) -> PairRow {
     PairRow {
-        index,
-        url: format!("https://example.org/{index}.jpg"),
-        text: format!("caption {index}"),
+        fetched: FetchedRow {
+            index,
+            url: format!("https://example.org/{index}.jpg"),
+            text: format!("caption {index}"),
+            license: None,
+            language: Some("en".into()),
+            page_url: "https://example.org/".into(),
+            mime: "image/jpeg".into(),
+            sha256: [index as u8; 32],
+            md5: [index as u8; 16],
+        },
         size: ImageSize {
             width: 3,
             height: 2,
@@ -55,14 +63,8 @@ pub(crate) fn row(index: u64) -> PairRow {
             width: 30,
             height: 20,
         },
-        license: None,
         nsfw: Nsfw::Unlikely,
         similarity: 0.5,
-        language: Some("en".into()),
-        page_url: "https://example.org/".into(),
-        mime: "image/jpeg".into(),
-        sha256: [index as u8; 32],
-        md5: [index as u8; 16],
         pdq: None,
         punsafe: None,
         pwatermark: None,
