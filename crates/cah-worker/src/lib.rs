@@ -3,24 +3,32 @@
 //!
 //! [`Pipeline::run`] joins the parts that do not know each other — `cah-wat`, `cah-fetch`,
 //! `cah-clip`, `cah-dataset` — and gives each candidate exactly one
-//! [`Outcome`](cah_protocol::Outcome). [`extract_candidates`] stops after the first step.
+//! [`Outcome`](cah_protocol::Outcome). It is a [`CpuPipeline`] joined to a [`GpuPipeline`], the
+//! halves that CPU and GPU workers do by themselves. [`extract_candidates`] stops after the first
+//! step.
 
 mod candidates;
 mod error;
+mod gather;
 mod pages;
 mod pipeline;
 mod pool;
 mod progress;
 mod solo;
+mod state;
+mod unpack;
 mod volunteer;
 
 pub use cah_source::{Source, SourceError};
 pub use candidates::{ExtractConfig, Extracted, extract_candidates};
 pub use error::WorkerError;
-pub use pipeline::{Pipeline, PipelineConfig, ShardReport, UnsafePolicy};
+pub use pipeline::{
+    CpuPipeline, GpuPipeline, HandedOn, Made, Pipeline, PipelineConfig, ShardReport, UnsafePolicy,
+};
 pub use progress::{Progress, Step, StepWork};
 pub use solo::{shards_of, solo};
-pub use volunteer::{Stop, volunteer};
+pub use state::State;
+pub use volunteer::{CpuWork, GpuWork, HybridWork, Job, Stop, Terms, Work, volunteer};
 
 use cah_protocol::Shard;
 
@@ -28,6 +36,15 @@ use cah_protocol::Shard;
 pub trait Observer: Send + Sync {
     /// A shard begins; `progress` is live.
     fn started(&self, shard: &Shard, progress: &Progress);
+
+    /// A shard is not worked on any more, whatever came of it.
+    fn left(&self, shard: &Shard);
+
     /// A shard is done.
     fn finished(&self, report: &ShardReport);
+}
+
+/// Runs work that waits for the disk away from the async threads.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    pipeline::finished(tokio::task::spawn_blocking(work).await)
 }

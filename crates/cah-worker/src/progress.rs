@@ -70,6 +70,9 @@ struct Counters {
     steps: [Mutex<StepCounter>; Step::ALL.len()],
     wat_read: AtomicU64,
     wat_length: AtomicU64,
+    taken_over: AtomicU64,
+    images: AtomicU64,
+    kept_images: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -110,6 +113,31 @@ impl Progress {
             self.step(step).work = StepWork::default();
         }
         self.counters.wat_read.store(0, Relaxed);
+        self.counters.kept_images.store(0, Relaxed);
+    }
+
+    /// Begins with what another worker handed over: so many candidates, some of which have ended,
+    /// and the images of the others.
+    pub(crate) fn take_over(&self, candidates: u64, ended: &OutcomeCounts) {
+        *lock(&self.counters.outcomes) = ended.clone();
+        self.counters.taken_over.store(candidates, Relaxed);
+        let images = candidates.saturating_sub(ended.candidates());
+        self.counters.images.store(images, Relaxed);
+    }
+
+    /// Counts an image that is kept for another worker.
+    pub(crate) fn keep_image(&self) {
+        self.counters.kept_images.fetch_add(1, Relaxed);
+    }
+
+    /// Images that are kept for another worker.
+    pub(crate) fn kept_images(&self) -> u64 {
+        self.counters.kept_images.load(Relaxed)
+    }
+
+    /// The candidates that the shard had so far.
+    pub(crate) fn candidates(&self) -> u64 {
+        self.work(Step::Extract).items + self.counters.taken_over.load(Relaxed)
     }
 
     /// Tells how many bytes of the WAT file the shard has to read.
@@ -152,16 +180,38 @@ impl Progress {
             .collect()
     }
 
+    /// Images that were handed over for the shard: done, and altogether (0 where none were).
+    pub fn images_position(&self) -> (u64, u64) {
+        let images = self.counters.images.load(Relaxed);
+        let (candidates, ended) = (self.candidates(), self.outcomes().candidates());
+        let left = candidates.saturating_sub(ended);
+        (images.saturating_sub(left), images)
+    }
+
+    /// What came of the candidates so far: `12 candidates done, 3 pairs`.
+    pub fn yield_so_far(&self) -> String {
+        let (outcomes, images) = (self.outcomes(), self.kept_images());
+        let done = outcomes.candidates() + images;
+        match images {
+            0 => format!(
+                "{done} candidates done, {} pairs",
+                outcomes.get(Outcome::Kept)
+            ),
+            images => format!("{done} candidates done, {images} images"),
+        }
+    }
+
     /// One line for the dashboard.
     pub fn line(&self) -> String {
-        let outcomes = self.outcomes();
-        let (read, length) = self.wat_position();
-        let percent = (read * 100).checked_div(length).unwrap_or_default();
-        format!(
-            "{percent}% of the WAT read, {} candidates done, {} pairs",
-            outcomes.candidates(),
-            outcomes.get(Outcome::Kept)
-        )
+        let done = self.yield_so_far();
+        let percent = |(part, whole): (u64, u64)| (part * 100).checked_div(whole);
+        match percent(self.images_position()) {
+            Some(percent) => format!("{percent}% of the images done, {done}"),
+            None => {
+                let percent = percent(self.wat_position()).unwrap_or_default();
+                format!("{percent}% of the WAT read, {done}")
+            }
+        }
     }
 
     fn step(&self, step: Step) -> MutexGuard<'_, StepCounter> {

@@ -27,6 +27,7 @@ pub async fn solo(
         let progress = Progress::default();
         observer.started(shard, &progress);
         let report = pipeline.run_own(shard, store, &progress).await?;
+        observer.left(shard);
         observer.finished(&report);
     }
     Ok(())

@@ -1,14 +1,15 @@
 //! What a person sees: progress on stderr while it runs, errors in one line.
 
 use std::{
+    collections::BTreeMap,
     io::{self, ErrorKind, IsTerminal, Write},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
 use anyhow::{Context, Result};
-use cah_protocol::{Outcome, Shard};
-use cah_worker::{Observer, Progress, ShardReport};
+use cah_protocol::Shard;
+use cah_worker::{Made, Observer, Progress, ShardReport};
 use clap::ValueEnum;
 use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressStyle};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
@@ -97,10 +98,10 @@ pub(crate) struct Display {
     bars: MultiProgress,
     /// Over all shards, or all files.
     all: ProgressBar,
-    current: Arc<Mutex<Option<Watch>>>,
+    current: Arc<Mutex<BTreeMap<String, Watch>>>,
 }
 
-/// The shard or file under way: its bar, and the task that keeps the bar up to date.
+/// A shard or file under way: its bar, and the task that keeps the bar up to date.
 struct Watch {
     bar: ProgressBar,
     refresh: tokio::task::JoinHandle<()>,
@@ -155,74 +156,86 @@ impl Display {
 
     /// Takes the bars away, so that what follows stands alone.
     pub(crate) fn clear(&self) {
-        self.watch(None);
+        self.current().clear();
         self.all.finish_and_clear();
     }
 
     /// A bar over one WAT file that is read. The one before it is done.
     pub(crate) fn reading(&self, name: &str) -> Progress {
         let progress = Progress::default();
-        if self.watch(Some((file_name(name).to_owned(), progress.clone()))) {
-            self.all.inc(1);
-        }
+        let before = std::mem::take(&mut *self.current());
+        self.all.inc(before.len() as u64);
+        self.watch(file_name(name).to_owned(), progress.clone());
         progress
     }
 
-    /// Exchanges what is under way; tells whether anything was.
-    fn watch(&self, what: Option<(String, Progress)>) -> bool {
-        let watch = what.map(|(name, progress)| {
-            let bar = ProgressBar::new(1)
-                .with_style(style("{prefix} {bar:20} {bytes}/{total_bytes}  {msg}"))
-                .with_prefix(name);
-            let bar = self.bars.add(bar);
-            let refresh = tokio::spawn(refresh(bar.clone(), progress));
-            Watch { bar, refresh }
-        });
-        let mut current = self
-            .current
+    /// Shows what is under way.
+    fn watch(&self, name: String, progress: Progress) {
+        let bar = ProgressBar::new(1).with_prefix(name.clone());
+        let bar = self.bars.add(bar);
+        let refresh = tokio::spawn(refresh(bar.clone(), progress));
+        self.current().insert(name, Watch { bar, refresh });
+    }
+
+    fn current(&self) -> MutexGuard<'_, BTreeMap<String, Watch>> {
+        self.current
             .lock()
-            .expect("nobody panics while exchanging the bar");
-        std::mem::replace(&mut *current, watch).is_some()
+            .expect("nobody panics while exchanging the bars")
     }
 }
 
 async fn refresh(bar: ProgressBar, progress: Progress) {
+    let of_wat = style("{prefix} {bar:20} {bytes}/{total_bytes}  {msg}");
+    let of_images = style("{prefix} {bar:20} {pos}/{len} images  {msg}");
+    bar.set_style(of_wat);
+    let mut handed_over = false;
     loop {
-        let (read, length) = progress.wat_position();
+        let ((done, images), wat) = (progress.images_position(), progress.wat_position());
+        if images > 0 && !handed_over {
+            bar.set_style(of_images.clone());
+            handed_over = true;
+        }
+        let (position, length) = if handed_over { (done, images) } else { wat };
         bar.set_length(length.max(1));
-        bar.set_position(read);
-        let outcomes = progress.outcomes();
-        bar.set_message(format!(
-            "{} candidates, {} pairs",
-            outcomes.candidates(),
-            outcomes.get(Outcome::Kept)
-        ));
+        bar.set_position(position);
+        bar.set_message(progress.yield_so_far());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
+fn bar_of(number: u64) -> String {
+    format!("shard {number}")
+}
+
 impl Observer for Display {
     fn started(&self, shard: &Shard, progress: &Progress) {
-        self.watch(Some((format!("shard {}", shard.number), progress.clone())));
+        self.watch(bar_of(shard.number), progress.clone());
+    }
+
+    fn left(&self, shard: &Shard) {
+        self.current().remove(&bar_of(shard.number));
     }
 
     fn finished(&self, report: &ShardReport) {
-        self.watch(None);
         self.all.inc(1);
         self.line(&shard_line(report));
     }
 }
 
 fn shard_line(report: &ShardReport) -> String {
-    let manifest = &report.manifest;
+    let number = report.number;
     if report.was_there {
-        return format!("shard {}: was there already", manifest.number);
+        return format!("shard {number}: was there already");
     }
+    let (made, candidates) = match &report.made {
+        Made::Pairs(manifest) => (counted(manifest.pairs, "pair"), manifest.candidates),
+        Made::Images(handed_on) => (
+            format!("{} handed over", counted(handed_on.images, "image")),
+            handed_on.candidates,
+        ),
+    };
     let seconds = report.elapsed.as_secs_f64();
-    format!(
-        "shard {}: {} pairs of {} candidates in {seconds:.1} s",
-        manifest.number, manifest.pairs, manifest.candidates,
-    )
+    format!("shard {number}: {made} of {candidates} candidates in {seconds:.1} s")
 }
 
 fn style(template: &str) -> ProgressStyle {

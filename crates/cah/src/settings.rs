@@ -20,14 +20,23 @@ use crate::assets;
 /// Seconds of a day, the longest time that the downloader takes for anything.
 const DAY: u64 = 86_400;
 
-/// How shards become pairs.
+/// What `--model` takes.
+pub(crate) const MODEL_HELP: &str = "The CLIP model: a folder in the layout of Hugging Face, \
+     `hf:ORG/NAME` to download one, or `tiny-clip`, a toy that comes with this program";
+
+/// How shards become pairs, and by which model.
 #[derive(Debug, Args)]
 pub(crate) struct PipelineArgs {
-    /// The CLIP model: a folder in the layout of Hugging Face, `hf:ORG/NAME` to download one, or
-    /// `tiny-clip`, a toy that comes with this program
-    #[arg(long, env = "CAH_MODEL", hide_env_values = true, value_name = "MODEL")]
-    pub(crate) model: String,
+    #[arg(long, env = "CAH_MODEL", hide_env_values = true, value_name = "MODEL", help = MODEL_HELP)]
+    model: String,
 
+    #[command(flatten)]
+    steps: StepArgs,
+}
+
+/// How shards become pairs.
+#[derive(Debug, Args)]
+pub(crate) struct StepArgs {
     #[command(flatten)]
     pub(crate) tuning: TuningArgs,
 
@@ -219,12 +228,14 @@ fn host(text: &str) -> Result<(String, IpAddr), String> {
 impl PipelineArgs {
     /// Loads the model and sets the pipeline up.
     pub(crate) async fn pipeline(&self) -> Result<Pipeline> {
-        let config = self.config()?;
+        let config = self.steps.config()?;
         let model = assets::model(&self.model).await?;
         Ok(Pipeline::new(config, model)?)
     }
+}
 
-    fn config(&self) -> Result<PipelineConfig> {
+impl StepArgs {
+    pub(crate) fn config(&self) -> Result<PipelineConfig> {
         let mut config = PipelineConfig {
             rules: self.rules.rules()?,
             fetch: self.fetch.config(),
@@ -306,6 +317,11 @@ impl RuleArgs {
 }
 
 impl FetchArgs {
+    /// Whether hand-overs may go by private addresses, where that was said.
+    pub(crate) fn may_be_private(&self) -> Option<bool> {
+        self.allow_private_addresses.then_some(true)
+    }
+
     fn config(&self) -> cah_fetch::Config {
         let hosts = self.host.iter().map(|(name, address)| {
             let port_of_the_url = 0;

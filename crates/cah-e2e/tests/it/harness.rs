@@ -291,13 +291,32 @@ async fn get(url: &str) -> Option<serde_json::Value> {
     reqwest::get(url).await.ok()?.json().await.ok()
 }
 
-/// A worker in a process of its own.
+/// A hybrid worker in a process of its own.
 pub(crate) fn worker(tracker: &str, web: &ServedWeb, out: &Path, more: &[&str]) -> Command {
+    let mut command = worker_of("hybrid", tracker, web, more);
+    command.arg("--out").arg(out);
+    command
+}
+
+/// A CPU worker, which keeps its state in a folder.
+pub(crate) fn cpu_worker(tracker: &str, web: &ServedWeb, state: &Path, more: &[&str]) -> Command {
+    let mut command = worker_of("cpu", tracker, web, more);
+    command.arg("--state").arg(state);
+    command
+}
+
+/// A GPU worker.
+pub(crate) fn gpu_worker(tracker: &str, web: &ServedWeb, out: &Path, more: &[&str]) -> Command {
+    let mut command = worker_of("gpu", tracker, web, more);
+    command.arg("--out").arg(out);
+    command
+}
+
+fn worker_of(worker_type: &str, tracker: &str, web: &ServedWeb, more: &[&str]) -> Command {
     let mut command = cah();
     command
-        .args(["worker", "--tracker", tracker, "--nickname", "e2e"])
-        .arg("--out")
-        .arg(out)
+        .args(["worker", "--type", worker_type])
+        .args(["--tracker", tracker, "--nickname", "e2e"])
         .args(flags(web, more));
     command
 }

@@ -16,3 +16,4 @@ mod run;
 mod signals;
 mod tiny_clip;
 mod wat;
+mod workers;

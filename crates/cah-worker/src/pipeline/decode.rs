@@ -7,7 +7,7 @@ use cah_protocol::Outcome;
 use futures::StreamExt;
 use tokio::sync::mpsc;
 
-use super::{Run, extract::Numbered, fetch::Downloaded, hand_over, receive};
+use super::{GpuRun, extract::Numbered, fetch::Fetched, hand_over, receive};
 use crate::{Step, WorkerError};
 
 /// A candidate whose image was fetched and decoded. The decoded image is not kept: it is
@@ -19,16 +19,19 @@ pub(super) struct Sample {
     pub(super) format: ImageFormat,
 }
 
-impl Run {
+impl GpuRun {
     pub(super) async fn decode(
         self,
-        images: mpsc::Receiver<Downloaded>,
+        images: mpsc::Receiver<Fetched>,
         next: mpsc::Sender<(Sample, Pixels)>,
     ) -> Result<(), WorkerError> {
         let mut samples = receive(images)
-            .map(|Downloaded { of, bytes, ticket }| {
+            .filter_map(|Fetched { of, image, ticket }| {
                 // What is being decoded is bounded by the pool's width.
                 drop(ticket);
+                std::future::ready(image.ok().map(|bytes| (of, bytes)))
+            })
+            .map(|(of, bytes)| {
                 let run = self.clone();
                 self.parts.pool.run(move || run.sample(of, bytes))
             })
@@ -47,7 +50,7 @@ impl Run {
         let _busy = self.progress.enter(Step::Decode, 1);
         match decode(&bytes, &self.parts.limits) {
             Ok(decoded) => {
-                let pixels = self.parts.model.preprocess(&decoded.image);
+                let pixels = self.parts.judge.model.preprocess(&decoded.image);
                 let sample = Sample {
                     size: ImageSize {
                         width: decoded.original_width,

@@ -2,24 +2,106 @@
 
 use std::collections::HashSet;
 
+use cah_clip::ImageFormat;
+use cah_dataset::FetchedRow;
 use cah_protocol::{IDS_PER_SHARD, Outcome, Piece};
-use cah_wat::{Candidate, Link, Options, Page, Rejection};
+use cah_wat::{Link, Options, Page, Rejection};
+use md5::Md5;
+use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::Run;
+use super::CpuRun;
 use crate::{
     Source, Step, WorkerError,
     pages::{PageSink, read_pages},
 };
 
 /// A candidate that is worth a request, and its index in the shard.
-pub(super) struct Numbered {
-    pub(super) index: u64,
-    pub(super) candidate: Candidate,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Numbered {
+    pub(crate) index: u64,
+    pub(crate) candidate: Candidate,
 }
 
-impl Run {
+/// What is known of a candidate before its image is fetched, as the dataset has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    pub(crate) url: String,
+    pub(crate) text: String,
+    pub(crate) license: Option<String>,
+    pub(crate) language: Option<String>,
+    pub(crate) page_url: String,
+}
+
+impl From<cah_wat::Candidate> for Candidate {
+    fn from(found: cah_wat::Candidate) -> Self {
+        let language = Some(found.language).filter(|code| !code.is_empty());
+        Self {
+            url: found.url,
+            text: found.text,
+            license: found.license,
+            language: language.map(str::to_owned),
+            page_url: found.page_url,
+        }
+    }
+}
+
+impl Candidate {
+    /// What tells candidates of a shard apart.
+    pub(crate) fn fingerprint(&self) -> u128 {
+        Self::fingerprint_of(&self.url, &self.text)
+    }
+
+    /// The same by the two that it is made of.
+    pub(crate) fn fingerprint_of(url: &str, text: &str) -> u128 {
+        xxh3_128(&[url.as_bytes(), b"\0", text.as_bytes()].concat())
+    }
+}
+
+impl Numbered {
+    /// The candidate with what its image says about itself.
+    pub(crate) fn fetched(self, image: &[u8]) -> FetchedRow {
+        let Candidate {
+            url,
+            text,
+            license,
+            language,
+            page_url,
+        } = self.candidate;
+        FetchedRow {
+            index: self.index,
+            url,
+            text,
+            license,
+            language,
+            page_url,
+            mime: ImageFormat::detect(image)
+                .map(ImageFormat::mime)
+                .unwrap_or_default()
+                .to_owned(),
+            sha256: Sha256::digest(image).into(),
+            md5: Md5::digest(image).into(),
+        }
+    }
+}
+
+impl From<FetchedRow> for Numbered {
+    fn from(row: FetchedRow) -> Self {
+        Self {
+            index: row.index,
+            candidate: Candidate {
+                url: row.url,
+                text: row.text,
+                license: row.license,
+                language: row.language,
+                page_url: row.page_url,
+            },
+        }
+    }
+}
+
+impl CpuRun {
     pub(super) async fn extract(
         self,
         piece: Piece,
@@ -43,7 +125,7 @@ impl Run {
 
 /// Pages in, numbered candidates out.
 struct Candidates {
-    run: Run,
+    run: CpuRun,
     places: Places,
     found: Vec<Numbered>,
     next: mpsc::Sender<Numbered>,
@@ -70,7 +152,7 @@ impl PageSink for Candidates {
 impl Candidates {
     fn judge(&mut self, page: &Page<'_>, link: &Link<'_>) -> Result<Numbered, Outcome> {
         let candidate = self.run.parts.rules.judge(page, link).map_err(rejected)?;
-        self.places.number(candidate)
+        self.places.number(candidate.into())
     }
 }
 
@@ -83,7 +165,7 @@ struct Places {
 
 impl Places {
     fn number(&mut self, candidate: Candidate) -> Result<Numbered, Outcome> {
-        let fingerprint = fingerprint(&candidate);
+        let fingerprint = candidate.fingerprint();
         if self.seen.contains(&fingerprint) {
             return Err(Outcome::Duplicate);
         }
@@ -95,11 +177,6 @@ impl Places {
         self.seen.insert(fingerprint);
         Ok(Numbered { index, candidate })
     }
-}
-
-fn fingerprint(candidate: &Candidate) -> u128 {
-    let parts = [candidate.url.as_bytes(), b"\0", candidate.text.as_bytes()];
-    xxh3_128(&parts.concat())
 }
 
 /// The outcome of a candidate that a rule keeps out.
@@ -116,14 +193,10 @@ pub(crate) fn rejected(rejection: Rejection) -> Outcome {
 
 /// A candidate of which only the URL matters.
 #[cfg(test)]
-pub(super) fn test_candidate(url: &str) -> Candidate {
+pub(crate) fn test_candidate(url: &str) -> Candidate {
     Candidate {
         url: url.to_owned(),
-        text: String::new(),
-        page_url: String::new(),
-        license: None,
-        language: "",
-        cc_filename: String::new(),
+        ..Candidate::default()
     }
 }
 

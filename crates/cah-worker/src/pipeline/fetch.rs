@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    Run,
+    CpuRun,
     extract::Numbered,
     hand_over,
     room::{Room, Ticket},
@@ -19,19 +19,21 @@ use crate::{Step, WorkerError};
 /// while it is waited for, as far as there is [`Room`].
 const WINDOW: usize = 4;
 
-/// A candidate and the bytes of its image.
-pub(super) struct Downloaded {
-    pub(super) of: Numbered,
-    pub(super) bytes: Bytes,
-    /// Dropped when the decoder takes the image, in the order of the candidates.
-    pub(super) ticket: Ticket,
+/// A candidate and its image, or where the candidate ended without one. They come in the order of
+/// the candidates.
+pub(crate) struct Fetched {
+    pub(crate) of: Numbered,
+    pub(crate) image: Result<Bytes, Outcome>,
+    /// Dropped when the next step takes the image, in the order of the candidates. Images that were
+    /// not downloaded just now have none.
+    pub(crate) ticket: Option<Ticket>,
 }
 
-impl Run {
+impl CpuRun {
     pub(super) async fn fetch(
         self,
         mut candidates: mpsc::Receiver<Numbered>,
-        next: mpsc::Sender<Downloaded>,
+        next: mpsc::Sender<Fetched>,
     ) -> Result<(), WorkerError> {
         let window = self.parts.in_flight * WINDOW;
         let room = Room::new(self.parts.in_flight);
@@ -55,8 +57,7 @@ impl Run {
                     }
                 }
                 Some(task) = under_way.next(), if !under_way.is_empty() => {
-                    let Ok(image) = super::finished(task) else { continue };
-                    if !hand_over(&next, image).await {
+                    if !hand_over(&next, super::finished(task)).await {
                         return Ok(());
                     }
                 }
@@ -65,8 +66,7 @@ impl Run {
         Ok(())
     }
 
-    /// The image of a candidate, or its ticket where it has none: a turn ends in its order, too.
-    async fn download(self, of: Numbered, mut ticket: Ticket) -> Result<Downloaded, Ticket> {
+    async fn download(self, of: Numbered, mut ticket: Ticket) -> Fetched {
         let answer = loop {
             let busy = self.progress.enter(Step::Fetch, 0);
             let answer = self.parts.fetcher.fetch(&of.candidate.url).await;
@@ -78,17 +78,16 @@ impl Run {
             ticket.again().await;
         };
         self.progress.count(Step::Fetch, 1);
-        match answer {
-            Ok(image) => Ok(Downloaded {
-                of,
-                bytes: image.bytes,
-                ticket,
-            }),
-            Err(error) => {
-                tracing::debug!(url = of.candidate.url, %error, "not fetched");
-                self.progress.end(failed(error.kind()));
-                Err(ticket)
-            }
+        let image = answer.map(|image| image.bytes).map_err(|error| {
+            tracing::debug!(url = of.candidate.url, %error, "not fetched");
+            let outcome = failed(error.kind());
+            self.progress.end(outcome);
+            outcome
+        });
+        Fetched {
+            of,
+            image,
+            ticket: Some(ticket),
         }
     }
 }

@@ -5,40 +5,45 @@
 //! goes in the order of the candidates: batches, rows and files are the same for the same shard,
 //! whatever the number of threads and the order in which servers answer.
 
+mod cpu;
 mod decode;
 mod embed;
 mod extract;
 mod fetch;
+mod gpu;
 mod room;
 mod settings;
 mod write;
 
-pub(crate) use extract::rejected;
-
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, Instant},
+pub use cpu::CpuPipeline;
+use cpu::CpuRun;
+#[cfg(test)]
+pub(crate) use extract::test_candidate;
+pub use gpu::GpuPipeline;
+use gpu::GpuRun;
+pub(crate) use {
+    extract::{Candidate, Numbered, rejected},
+    fetch::Fetched,
+    gpu::Images,
+    settings::Settings,
 };
 
-use cah_clip::{ImageMode, Limits, Model, SafetyList, SafetyTagger};
-use cah_dataset::{DatasetError, Manifest, ShardInfo, ShardWriter, Store, Tally};
-use cah_fetch::{Fetcher, Guard};
-use cah_protocol::{Piece, Shard};
+use std::time::Duration;
+
+use cah_clip::{ImageMode, Limits, Model, SafetyList};
+use cah_dataset::{Manifest, Store};
+use cah_fetch::Guard;
+use cah_protocol::{OutcomeCounts, Shard};
 use cah_wat::Rules;
-use serde_json::Value;
 use tokio::{sync::mpsc, task::JoinSet};
 
-use crate::{Progress, Source, Step, WorkerError, pool::CpuPool};
+use crate::{Progress, Source, WorkerError};
+
+/// What makes datasets here, for those who read them.
+pub(crate) const PROGRAM: &str = concat!("cah ", env!("CARGO_PKG_VERSION"));
 
 /// Rows that wait between two steps. Large enough to bridge hiccups, small enough to forget.
 const CHANNEL: usize = 64;
-
-/// How often a shard is done in vain because another worker overtakes this one.
-const OVERTAKEN: u32 = 3;
-
-/// How often it is looked whether the other worker is done with its manifest.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What becomes of pairs whose image the model takes for unsafe.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,36 +98,14 @@ impl Default for PipelineConfig {
     }
 }
 
-/// Turns shards into datasets. Built once, used for one shard after the other.
-#[derive(Clone)]
-pub struct Pipeline {
-    parts: Arc<Parts>,
-}
-
-/// What the steps work with; the same for every shard.
-struct Parts {
-    rules: Rules,
-    fetcher: Fetcher,
-    guard: Guard,
-    in_flight: usize,
-    limits: Limits,
-    images: ImageMode,
-    model: Model,
-    tagger: SafetyTagger,
-    threshold: f32,
-    unsafe_images: UnsafePolicy,
-    batch: usize,
-    pool: CpuPool,
-    thresholds: BTreeMap<String, Value>,
-    rival_patience: Duration,
-}
-
-/// A shard that is done.
+/// A shard that is done, as far as this worker does it.
 #[derive(Clone, Debug)]
 pub struct ShardReport {
-    /// What was written; its outcomes add up to its candidates.
-    pub manifest: Manifest,
-    /// Whether the shard was there already, from an earlier run.
+    /// The shard's number.
+    pub number: u64,
+    /// What came of it.
+    pub made: Made,
+    /// Whether it was there already, from an earlier run.
     pub was_there: bool,
     /// What each step did.
     pub progress: Progress,
@@ -130,46 +113,58 @@ pub struct ShardReport {
     pub elapsed: Duration,
 }
 
-/// The shard that is worked on, as the steps see it.
+/// What a worker makes of a shard.
+#[derive(Clone, Debug)]
+pub enum Made {
+    /// Pairs in a dataset; the outcomes add up to the candidates.
+    Pairs(Manifest),
+    /// Images for a GPU worker.
+    Images(HandedOn),
+}
+
+/// What a CPU worker handed on.
+#[derive(Clone, Debug)]
+pub struct HandedOn {
+    /// Where it is.
+    pub url: String,
+    /// Candidates that the shard had.
+    pub candidates: u64,
+    /// Those of them that have an image.
+    pub images: u64,
+    /// Where the others ended.
+    pub outcomes: OutcomeCounts,
+}
+
+impl ShardReport {
+    /// The manifest of a shard whose pairs were written.
+    pub fn manifest(&self) -> Option<&Manifest> {
+        match &self.made {
+            Made::Pairs(manifest) => Some(manifest),
+            Made::Images(_) => None,
+        }
+    }
+}
+
+/// Turns shards into datasets: a CPU worker's half joined to a GPU worker's. Built once, used for
+/// one shard after the other.
 #[derive(Clone)]
-struct Run {
-    parts: Arc<Parts>,
-    progress: Progress,
+pub struct Pipeline {
+    cpu: CpuPipeline,
+    gpu: GpuPipeline,
 }
 
 impl Pipeline {
-    /// Sets the steps up.
+    /// Sets the steps up; needs a runtime, which has to outlive them.
     pub fn new(config: PipelineConfig, model: Model) -> Result<Self, WorkerError> {
-        let safety = match &config.safety {
-            Some(list) => list.clone(),
-            None => model.safety_list(),
-        };
-        let threshold = config
-            .similarity_threshold
-            .unwrap_or(model.similarity_threshold());
         Ok(Self {
-            parts: Arc::new(Parts {
-                tagger: SafetyTagger::new(&model, &safety)?,
-                thresholds: settings::thresholds(&config, threshold, &safety),
-                threshold,
-                rules: config.rules,
-                in_flight: config.fetch.in_flight,
-                guard: Guard::new(&config.fetch)?,
-                fetcher: Fetcher::new(config.fetch)?,
-                limits: config.limits,
-                images: config.images,
-                model,
-                unsafe_images: config.unsafe_images,
-                batch: config.batch.max(1),
-                pool: CpuPool::new(config.threads).map_err(WorkerError::Threads)?,
-                rival_patience: config.rival_patience,
-            }),
+            cpu: CpuPipeline::new(&config)?,
+            gpu: GpuPipeline::new(&config, model)?,
         })
     }
 
     /// The least cosine of image and caption that makes a pair.
     pub fn similarity_threshold(&self) -> f32 {
-        self.parts.threshold
+        self.gpu.similarity_threshold()
     }
 
     /// Works a shard through that a tracker leased, and writes it to `store`; a shard that is
@@ -184,7 +179,7 @@ impl Pipeline {
         store: &Store,
         progress: &Progress,
     ) -> Result<ShardReport, WorkerError> {
-        self.run_within(Some(&self.parts.guard), shard, store, progress)
+        self.run_within(Some(self.cpu.guard()), shard, store, progress)
             .await
     }
 
@@ -205,112 +200,47 @@ impl Pipeline {
         store: &Store,
         progress: &Progress,
     ) -> Result<ShardReport, WorkerError> {
-        let start = Instant::now();
-        let info = self.info(shard);
-        let report = |manifest, was_there| ShardReport {
-            manifest,
-            was_there,
-            progress: progress.clone(),
-            elapsed: start.elapsed(),
+        let images = Found {
+            run: self.cpu.run(progress),
+            guard,
+            shard,
         };
-        let mut overtaken = 0;
-        loop {
-            if let Some(manifest) = store.completed(&info).await? {
-                return Ok(report(manifest, true));
-            }
-            match self.make(guard, &info, store, progress).await {
-                Err(WorkerError::Dataset(error @ DatasetError::Overtaken(_)))
-                    if overtaken < OVERTAKEN =>
-                {
-                    tracing::warn!("{error}; waiting for its manifest");
-                    overtaken += 1;
-                    self.wait_for_rival(&info, store).await?;
-                    progress.start_over();
-                }
-                made => return Ok(report(made?, false)),
-            }
-        }
-    }
-
-    async fn make(
-        &self,
-        guard: Option<&Guard>,
-        info: &ShardInfo,
-        store: &Store,
-        progress: &Progress,
-    ) -> Result<Manifest, WorkerError> {
-        let source = Source::open_within(&info.shard.url, guard).await?;
-        let writer = ShardWriter::create(store, info.clone()).await?;
-        let run = Run {
-            parts: self.parts.clone(),
-            progress: progress.clone(),
-        };
-        let writer = run
-            .through_the_steps(info.shard.piece, source, writer)
-            .await?;
-        let tally = Tally {
-            candidates: progress.work(Step::Extract).items,
-            outcomes: progress.outcomes(),
-            seconds: progress.seconds(),
-        };
-        Ok(writer.finish(tally).await?)
-    }
-
-    /// Waits until the worker that replaced this one's files wrote their manifest. The rows are
-    /// the same. It may have died before, so the wait has an end.
-    async fn wait_for_rival(&self, info: &ShardInfo, store: &Store) -> Result<(), WorkerError> {
-        let end = Instant::now() + self.parts.rival_patience;
-        while store.completed(info).await?.is_none() && Instant::now() < end {
-            tokio::time::sleep(LOOK_EVERY.min(self.parts.rival_patience)).await;
-        }
-        Ok(())
-    }
-
-    /// What decides over a shard's content, for its manifest.
-    fn info(&self, shard: &Shard) -> ShardInfo {
-        let parts = &self.parts;
-        ShardInfo {
-            shard: shard.clone(),
-            crawl: crawl_of(&shard.url).to_owned(),
-            model: cah_dataset::Model {
-                name: parts.model.name().to_owned(),
-                digest: parts.model.digest().to_owned(),
-            },
-            dim: parts.model.dimension(),
-            images: (parts.images != ImageMode::Nothing).then(|| parts.images.to_string()),
-            thresholds: parts.thresholds.clone(),
-            program: concat!("cah ", env!("CARGO_PKG_VERSION")).to_owned(),
-        }
+        let settings = self.cpu.settings();
+        self.gpu
+            .complete(shard, settings, &images, store, progress)
+            .await
     }
 }
 
-impl Run {
-    async fn through_the_steps(
-        &self,
-        piece: Piece,
-        source: Source,
-        writer: ShardWriter,
-    ) -> Result<ShardWriter, WorkerError> {
+/// The images of a shard that is worked through from its WAT file on.
+struct Found<'a> {
+    run: CpuRun,
+    guard: Option<&'a Guard>,
+    shard: &'a Shard,
+}
+
+impl Images for Found<'_> {
+    async fn bring(&self, steps: &mut Steps) -> Result<mpsc::Receiver<Fetched>, WorkerError> {
+        let source = Source::open_within(&self.shard.url, self.guard).await?;
         let (to_fetch, candidates) = mpsc::channel(CHANNEL);
         let (to_decode, images) = mpsc::channel(CHANNEL);
-        let (to_embed, samples) = mpsc::channel(self.parts.batch);
-        let (to_write, pairs) = mpsc::channel(CHANNEL);
-        // Dropping the set, because a step failed or the shard was given up, ends every step.
-        let mut steps = JoinSet::new();
-        steps.spawn(self.clone().extract(piece, source, to_fetch));
-        steps.spawn(self.clone().fetch(candidates, to_decode));
-        steps.spawn(self.clone().decode(images, to_embed));
-        steps.spawn(self.clone().embed(samples, to_write));
-        let written = self.clone().write(pairs, writer);
-        let ended = async {
-            while let Some(step) = steps.join_next().await {
-                finished(step)?;
-            }
-            Ok(())
-        };
-        let (writer, ()) = futures::try_join!(written, ended)?;
-        Ok(writer)
+        let extract = self.run.clone().extract(self.shard.piece, source, to_fetch);
+        steps.spawn(extract);
+        steps.spawn(self.run.clone().fetch(candidates, to_decode));
+        Ok(images)
     }
+}
+
+/// The steps of a shard that are under way. Dropping them, because one failed or the shard was
+/// given up, ends every one.
+pub(crate) type Steps = JoinSet<Result<(), WorkerError>>;
+
+/// Waits until all steps have ended.
+async fn all(steps: &mut Steps) -> Result<(), WorkerError> {
+    while let Some(step) = steps.join_next().await {
+        finished(step)?;
+    }
+    Ok(())
 }
 
 /// The result of a task that nobody cancels; a panic in it continues here.
@@ -328,7 +258,7 @@ where
 
 /// Hands an item to the next step. `false` where that step has ended: then its error is what
 /// counts, and this step just ends too.
-async fn hand_over<T>(next: &mpsc::Sender<T>, item: T) -> bool {
+pub(crate) async fn hand_over<T>(next: &mpsc::Sender<T>, item: T) -> bool {
     next.send(item).await.is_ok()
 }
 

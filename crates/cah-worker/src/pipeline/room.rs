@@ -52,7 +52,7 @@ struct Load {
 
 /// One download's place, from before its request until the decoder takes its image.
 #[derive(Debug)]
-pub(super) struct Ticket {
+pub(crate) struct Ticket {
     room: Arc<Room>,
     turn: u64,
     stage: Stage,

@@ -10,26 +10,16 @@ use sha2::{Digest, Sha256};
 
 use super::{PipelineConfig, UnsafePolicy};
 
-/// What was decided, defaults filled in. What only decides whether an image arrives in time
+/// Settings by name, defaults filled in.
+pub(crate) type Settings = BTreeMap<String, Value>;
+
+/// What decides which links become images. What only decides whether an image arrives in time
 /// (deadline, retries, politeness) is left to the day, as the web is.
-pub(super) fn thresholds(
-    config: &PipelineConfig,
-    similarity: f32,
-    safety: &SafetyList,
-) -> BTreeMap<String, Value> {
+pub(super) fn of_candidates(config: &PipelineConfig) -> Settings {
     let rules = &config.rules;
     let off: Vec<_> = rules.off.iter().map(|rule| rule.name()).collect();
-    let unsafe_images = match config.unsafe_images {
-        UnsafePolicy::Drop => "drop",
-        UnsafePolicy::Tag => "tag",
-    };
-    let named = [
-        ("similarity", json!(similarity)),
-        ("unsafe_images", json!(unsafe_images)),
-        ("safety_list", json!(digest(safety))),
-        ("min_image_bytes", json!(config.limits.min_bytes)),
+    named([
         ("max_image_bytes", json!(config.fetch.max_bytes)),
-        ("max_pixels", json!(config.limits.max_pixels)),
         ("opt_outs", json!(honoured(config.fetch.opt_outs))),
         ("min_text_chars", json!(rules.min_text_chars)),
         ("max_text_chars", json!(rules.max_text_chars)),
@@ -38,8 +28,28 @@ pub(super) fn thresholds(
         ("rules_off", json!(off)),
         ("language_model", json!(rules.detector.is_some())),
         ("languages", json!(rules.languages)),
-    ];
-    named.map(|(name, value)| (name.to_owned(), value)).into()
+    ])
+}
+
+/// What decides which images become pairs.
+pub(super) fn of_pairs(config: &PipelineConfig, similarity: f32, safety: &SafetyList) -> Settings {
+    let unsafe_images = match config.unsafe_images {
+        UnsafePolicy::Drop => "drop",
+        UnsafePolicy::Tag => "tag",
+    };
+    named([
+        ("similarity", json!(similarity)),
+        ("unsafe_images", json!(unsafe_images)),
+        ("safety_list", json!(digest(safety))),
+        ("min_image_bytes", json!(config.limits.min_bytes)),
+        ("max_pixels", json!(config.limits.max_pixels)),
+    ])
+}
+
+fn named<const N: usize>(settings: [(&str, Value); N]) -> Settings {
+    settings
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
 }
 
 /// The names of the opt-outs that count, as the command line has them.
@@ -74,11 +84,17 @@ fn digest(safety: &SafetyList) -> String {
 mod tests {
     use super::*;
 
-    fn of(change: impl FnOnce(&mut PipelineConfig)) -> BTreeMap<String, Value> {
+    fn of(change: impl FnOnce(&mut PipelineConfig)) -> Settings {
         let mut config = PipelineConfig::default();
         change(&mut config);
         let safety = config.safety.clone().unwrap_or_default();
-        thresholds(&config, 0.3, &safety)
+        let mut all = of_candidates(&config);
+        let of_candidates = all.len();
+        let of_pairs = of_pairs(&config, 0.3, &safety);
+        let expected = of_candidates + of_pairs.len();
+        all.extend(of_pairs);
+        assert_eq!(all.len(), expected, "no name is in both halves");
+        all
     }
 
     #[test]

@@ -4,11 +4,9 @@ use cah_clip::{ImageMode, Limits, decode, store};
 use cah_dataset::{ImageSize, PairRow, ShardWriter, StoredImage};
 use cah_protocol::Outcome;
 use futures::StreamExt;
-use md5::Md5;
-use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
-use super::{Run, decode::Sample, embed::Pair, receive};
+use super::{GpuRun, decode::Sample, embed::Pair, receive};
 use crate::{Step, WorkerError};
 
 /// A pair as the dataset takes it.
@@ -19,7 +17,7 @@ struct Entry {
     text_embedding: Vec<f32>,
 }
 
-impl Run {
+impl GpuRun {
     pub(super) async fn write(
         self,
         pairs: mpsc::Receiver<Pair>,
@@ -52,26 +50,17 @@ impl Run {
         let _busy = self.progress.enter(Step::Write, 0);
         let stored = stored(&pair.sample, self.parts.images, &self.parts.limits);
         let Pair { sample, .. } = pair;
-        let candidate = sample.of.candidate;
         Entry {
             row: PairRow {
-                index: sample.of.index,
-                url: candidate.url,
-                text: candidate.text,
                 size: stored.as_ref().map_or(sample.size, |(_, size)| *size),
                 original_size: sample.size,
-                license: candidate.license,
                 nsfw: pair.nsfw,
                 similarity: f64::from(pair.similarity),
-                language: Some(candidate.language.to_owned()).filter(|code| !code.is_empty()),
-                page_url: candidate.page_url,
-                mime: sample.format.mime().to_owned(),
-                sha256: Sha256::digest(&sample.bytes).into(),
-                md5: Md5::digest(&sample.bytes).into(),
                 pdq: None,
                 punsafe: None,
                 pwatermark: None,
                 aesthetic: None,
+                fetched: sample.of.fetched(&sample.bytes),
             },
             image: stored.map(|(image, _)| image),
             image_embedding: pair.image_embedding,

@@ -104,5 +104,5 @@ async fn a_pipeline_knows_whose_choice_a_shard_is() {
         WorkerError::Source(SourceError::NotRemote(_))
     ));
     let own = pipeline.run_own(shard, &store, &Progress::default()).await;
-    assert_eq!(own.unwrap().manifest.candidates, 0);
+    assert_eq!(own.unwrap().manifest().unwrap().candidates, 0);
 }

@@ -11,8 +11,8 @@ use cah_dataset::Store;
 use cah_demo::{MiniWeb, ServedWeb};
 use cah_tracker::{RunningTracker, Tracker, operation, store};
 use cah_wat::LanguageDetector;
-use cah_worker::{Pipeline, PipelineConfig, Stop, volunteer};
-use crawlingathome::{ClientConfig, HybridClient};
+use cah_worker::{HybridWork, Pipeline, PipelineConfig, State, Stop, Terms, volunteer};
+use crawlingathome::ClientConfig;
 use futures::TryStreamExt;
 
 use super::tracker::fetch_list;
@@ -83,6 +83,8 @@ pub(crate) async fn run(args: Args) -> Result<()> {
 struct Stage {
     web: ServedWeb,
     tracker: RunningTracker,
+    /// For what lasts no longer than the demo.
+    folder: PathBuf,
 }
 
 impl Stage {
@@ -96,7 +98,11 @@ impl Stage {
         let web = MiniWeb::build(config)?.serve().await?;
         let tracker = tracker(args.listen, &web, folder).await?;
         note(&format!("Tracker and dashboard: {}", tracker.url()));
-        Ok(Self { web, tracker })
+        Ok(Self {
+            web,
+            tracker,
+            folder: folder.to_owned(),
+        })
     }
 
     async fn clear(self) -> Result<()> {
@@ -107,14 +113,23 @@ impl Stage {
 
 /// Lets a worker work all shards through, and compares what it kept with the truth.
 async fn play(stage: &Stage, dataset: &Store) -> Result<Table> {
-    let Stage { web, tracker } = stage;
+    let Stage { web, tracker, .. } = stage;
     let display = Display::new(Some(2 * web.wat_paths().len() as u64));
     let report = Report::new(display.clone());
     let pipeline = pipeline(web).await?;
     let url = tracker.url();
-    let connect = || HybridClient::connect(ClientConfig::new(&url, "demo"));
-    let stop = Stop::default();
-    let worked = volunteer(connect, &pipeline, dataset, None, &stop, &report).await;
+    let terms = Terms {
+        tracker: ClientConfig::new(&url, "demo"),
+        state: State::open(&stage.folder.join("worker"))?,
+        at_once: 1,
+        wait: None,
+        stop: Stop::default(),
+    };
+    let hybrid = HybridWork {
+        pipeline: &pipeline,
+        store: dataset,
+    };
+    let worked = volunteer(&hybrid, terms, &report).await;
     display.clear();
     worked?;
     judge(&report, web, dataset).await

@@ -10,7 +10,7 @@ use std::{
 };
 
 use cah_protocol::{Outcome, OutcomeCounts, Shard};
-use cah_worker::{Observer, Progress, ShardReport, Step, StepWork};
+use cah_worker::{Made, Observer, Progress, ShardReport, Step, StepWork};
 
 use crate::display::Display;
 pub(crate) use json::JsonFile;
@@ -32,6 +32,8 @@ struct Sums {
     shards: Vec<u64>,
     there_already: Share,
     images: Option<String>,
+    /// Images that were handed over, by workers that do so.
+    handed_over: Option<u64>,
 }
 
 /// Some of the shards.
@@ -70,6 +72,10 @@ impl Observer for Report {
         self.display.started(shard, progress);
     }
 
+    fn left(&self, shard: &Shard) {
+        self.display.left(shard);
+    }
+
     fn finished(&self, report: &ShardReport) {
         self.sums().add(report);
         self.display.finished(report);
@@ -78,13 +84,20 @@ impl Observer for Report {
 
 impl Sums {
     fn add(&mut self, report: &ShardReport) {
-        let manifest = &report.manifest;
-        self.outcomes += &manifest.outcomes;
-        self.shards.push(manifest.number);
-        self.images.clone_from(&manifest.images);
-        if report.was_there {
-            self.there_already.shards += 1;
-            self.there_already.pairs += manifest.pairs;
+        self.shards.push(report.number);
+        match &report.made {
+            Made::Pairs(manifest) => {
+                self.outcomes += &manifest.outcomes;
+                self.images.clone_from(&manifest.images);
+                if report.was_there {
+                    self.there_already.shards += 1;
+                    self.there_already.pairs += manifest.pairs;
+                }
+            }
+            Made::Images(handed_on) => {
+                self.outcomes += &handed_on.outcomes;
+                *self.handed_over.get_or_insert_default() += handed_on.images;
+            }
         }
         for step in Step::ALL {
             let work = report.progress.work(step);
@@ -96,10 +109,10 @@ impl Sums {
 
     fn table(&self, elapsed: std::time::Duration) -> Table {
         let pairs = self.outcomes.get(Outcome::Kept);
-        let pairs_now = pairs - self.there_already.pairs;
-        let row = |step: Step| table::StepRow::new(self.steps[step as usize], pairs_now);
+        let made_now = self.handed_over.unwrap_or(pairs - self.there_already.pairs);
+        let row = |step: Step| table::StepRow::new(self.steps[step as usize], made_now);
         Table {
-            candidates: self.outcomes.candidates(),
+            candidates: self.outcomes.candidates() + self.handed_over.unwrap_or_default(),
             outcomes: self.outcomes.clone(),
             pairs,
             precision: None,
@@ -111,6 +124,7 @@ impl Sums {
             there_already: self.there_already,
             expected: None,
             images: self.images.clone(),
+            handed_over: self.handed_over,
         }
     }
 }

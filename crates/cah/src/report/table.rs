@@ -39,6 +39,9 @@ pub(crate) struct Table {
     pub(crate) expected: Option<OutcomeCounts>,
     /// How images are stored, as the manifests say it; `None` where none is.
     pub(crate) images: Option<String>,
+    /// Images that were handed over to GPU workers, by workers that do so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) handed_over: Option<u64>,
 }
 
 /// Pairs that were kept, and those that should have been.
@@ -49,7 +52,7 @@ pub(crate) struct LeftOut {
 }
 
 /// The work of one step: items that went in, the time in which it was busy, and the pairs of the
-/// whole run by that time.
+/// whole run by that time; the images that were handed over, where pairs are made by others.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct StepRow {
     items: u64,
@@ -59,13 +62,13 @@ pub(crate) struct StepRow {
 }
 
 impl StepRow {
-    pub(super) fn new(work: StepWork, pairs: u64) -> Self {
+    pub(super) fn new(work: StepWork, made: u64) -> Self {
         let seconds = work.busy.as_secs_f64();
         Self {
             items: work.items,
             seconds: round(work.busy),
             items_per_second: rate(work.items, seconds),
-            pairs_per_second: rate(pairs, seconds),
+            pairs_per_second: rate(made, seconds),
         }
     }
 }
@@ -88,13 +91,13 @@ impl Table {
         if let Some(json) = json {
             json.write(self)?;
         }
-        self.print(out)
+        self.print(Some(out))
     }
 
     /// Prints the table, and where the dataset lies.
-    pub(crate) fn print(&self, out: &str) -> Result<()> {
+    pub(crate) fn print(&self, out: Option<&str>) -> Result<()> {
         let mut text = self.text();
-        if self.pairs > 0 {
+        if let Some(out) = out.filter(|_| self.pairs > 0) {
             text += &opening::how_to_open(out, self.images.as_deref());
         }
         display::print(&text)
@@ -134,6 +137,9 @@ impl Table {
     }
 
     fn write_pairs(&self, text: &mut String) -> FmtResult {
+        if let Some(images) = self.handed_over {
+            return line(text, "images handed over", images, "");
+        }
         line(text, "pairs", self.pairs, "")?;
         for (name, value) in [("precision", self.precision), ("recall", self.recall)] {
             if let Some(value) = value {
@@ -162,10 +168,21 @@ impl Table {
         writeln!(
             text,
             "{:<10}{:>10}{:>10}{:>10}{:>10}",
-            "step", "items", "seconds", "items/s", "pairs/s"
+            "step",
+            "items",
+            "seconds",
+            "items/s",
+            match self.handed_over {
+                None => "pairs/s",
+                Some(_) => "images/s",
+            }
         )?;
         for step in Step::ALL {
             let row = self.steps[step.name()];
+            // A step that workers of another type do.
+            if row.items == 0 {
+                continue;
+            }
             writeln!(
                 text,
                 "{:<10}{:>10}{:>10.2}{:>10.1}{:>10.1}",
@@ -177,12 +194,13 @@ impl Table {
             )?;
         }
         let pairs_now = self.pairs - self.there_already.pairs;
+        let made_now = self.handed_over.unwrap_or(pairs_now);
         writeln!(
             text,
             "{:<20}{:>10.2}{:>20.1}",
             "altogether",
             self.seconds,
-            rate(pairs_now, self.seconds)
+            rate(made_now, self.seconds)
         )
     }
 
@@ -228,6 +246,7 @@ mod tests {
             shards: vec![1, 2, 3],
             there_already,
             images: None,
+            handed_over: None,
         }
     }
 
@@ -258,6 +277,17 @@ mod tests {
                 .contains("altogether                1.00                 0.0\n")
         );
         assert_eq!(table.steps["embed"].pairs_per_second, 0.0);
+    }
+
+    #[test]
+    fn images_that_are_handed_over_stand_for_pairs() {
+        let mut sums = sums(0, Share::default());
+        sums.handed_over = Some(40);
+        sums.steps[Step::Decode as usize] = StepWork::default();
+        sums.steps[Step::Embed as usize] = StepWork::default();
+        let table = sums.table(Duration::from_secs(4));
+        assert_eq!(table.candidates, 43);
+        insta::assert_snapshot!(table.text());
     }
 
     #[test]

@@ -1,0 +1,250 @@
+//! What a worker needs to go on after it was killed: a folder for each of its lanes, with who it is,
+//! which job it holds and what it has of that.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use cah_protocol::{Shard, WorkerType};
+use crawlingathome::{ClientConfig, Dump};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::{WorkerError, pipeline::Settings};
+
+const LOCK: &str = "lock";
+const WORKER: &str = "worker.json";
+const JOB: &str = "job";
+const OF: &str = "of.json";
+
+/// Workers that may share a place, each with a folder of its own.
+const MOST_SLOTS: u32 = 4096;
+
+/// The folder of a worker's state, which belongs to this process alone for as long as this lives.
+#[derive(Debug)]
+pub struct State {
+    folder: PathBuf,
+    /// Locked; the system unlocks it when the process ends, however that is.
+    _lock: File,
+}
+
+impl State {
+    /// Takes a folder, which is made where it is missing.
+    ///
+    /// # Errors
+    /// [`WorkerError::StateInUse`] where another worker has it; a folder that cannot be written.
+    pub fn open(folder: &Path) -> Result<Self, WorkerError> {
+        Self::try_open(folder)?.ok_or_else(|| WorkerError::StateInUse(folder.to_owned()))
+    }
+
+    /// Takes the first folder of a place for workers like this that no other one has: after a crash
+    /// that is the one which the killed worker had.
+    ///
+    /// # Errors
+    /// As [`State::open`].
+    pub fn first_free(
+        place: &Path,
+        worker_type: WorkerType,
+        tracker: &ClientConfig,
+    ) -> Result<Self, WorkerError> {
+        let url = tracker.url.trim().trim_end_matches('/');
+        let whose = xxh3_64(format!("{url}\n{}", tracker.nickname).as_bytes());
+        let name = worker_type.as_str().to_lowercase();
+        for slot in 1..=MOST_SLOTS {
+            let folder = place.join(format!("{name}-{whose:016x}-{slot}"));
+            if let Some(state) = Self::try_open(&folder)? {
+                return Ok(state);
+            }
+        }
+        Err(WorkerError::StateInUse(place.to_owned()))
+    }
+
+    fn try_open(folder: &Path) -> Result<Option<Self>, WorkerError> {
+        let lock = take(folder).map_err(|cause| WorkerError::state(folder, cause))?;
+        Ok(lock.map(|lock| Self {
+            folder: folder.to_owned(),
+            _lock: lock,
+        }))
+    }
+
+    /// The place of one of the jobs that the worker has at once, counted from 0.
+    pub(crate) fn desk(&self, lane: usize) -> Desk {
+        Desk {
+            folder: self.folder.join(format!("lane-{lane}")),
+        }
+    }
+
+    /// Whether an earlier worker had more lanes than this.
+    pub(crate) fn had_lane(&self, lane: usize) -> bool {
+        self.desk(lane).folder.exists()
+    }
+
+    /// Removes the folder, unless a lane has left something in it, and what it lies in, if that is
+    /// empty then.
+    pub fn close(self) {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        if entries.into_iter().all(|entry| entry.file_name() == LOCK) {
+            // Who waits for the lock finds its file gone, and takes another one. What cannot be
+            // removed is in nobody's way.
+            let _ = fs::remove_file(self.folder.join(LOCK));
+            let _ = fs::remove_dir(&self.folder);
+            if let Some(place) = self.folder.parent() {
+                let _ = fs::remove_dir(place);
+            }
+        }
+    }
+}
+
+/// Makes the folder and locks it; `None` where another process has.
+fn take(folder: &Path) -> io::Result<Option<File>> {
+    loop {
+        make_private(folder)?;
+        let path = folder.join(LOCK);
+        let lock = match private_file().create(true).truncate(false).open(&path) {
+            // Who had it ended just now.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            lock => lock?,
+        };
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Ok(()) if is_at(&lock, &path) => return Ok(Some(lock)),
+            // Its owner removed it between our opening and locking it.
+            Ok(()) => {}
+        }
+    }
+}
+
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let id = |metadata: io::Result<fs::Metadata>| metadata.map(|it| (it.dev(), it.ino())).ok();
+    let here = id(file.metadata());
+    here.is_some() && here == id(fs::metadata(path))
+}
+
+/// Elsewhere a file that is open cannot be removed.
+#[cfg(not(unix))]
+fn is_at(_file: &File, path: &Path) -> bool {
+    path.exists()
+}
+
+/// One job's place in the state. Its calls block.
+#[derive(Clone, Debug)]
+pub(crate) struct Desk {
+    folder: PathBuf,
+}
+
+/// What tells the work on one job from that on any other.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    /// The tracker's address.
+    pub(crate) tracker: String,
+    /// The job, with its URL.
+    pub(crate) shard: Shard,
+    /// The settings that decide what comes of it.
+    pub(crate) settings: Settings,
+}
+
+impl Desk {
+    pub(crate) fn path(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The worker, and the job that it holds, as they were kept last.
+    pub(crate) fn worker(&self) -> Option<Dump> {
+        read(&self.folder.join(WORKER))
+    }
+
+    /// Keeps who the worker is and which job it holds. The file has its secret.
+    pub(crate) fn keep(&self, worker: &Dump) -> Result<(), WorkerError> {
+        write(&self.folder.join(WORKER), worker)
+    }
+
+    /// Forgets worker and job.
+    pub(crate) fn clear(&self) {
+        remove(&self.folder);
+    }
+
+    /// The folder for what there is of this job. What there is of any other one is removed.
+    pub(crate) fn job(&self, of: &Identity) -> Result<JobFolder, WorkerError> {
+        let path = self.folder.join(JOB);
+        let job = JobFolder { path };
+        if job.read::<Identity>(OF).as_ref() != Some(of) {
+            remove(&job.path);
+            job.write(OF, of)?;
+        }
+        Ok(job)
+    }
+
+    /// Removes what there is of a job.
+    pub(crate) fn clear_job(&self) {
+        remove(&self.folder.join(JOB));
+    }
+}
+
+/// What there is of a job.
+#[derive(Clone, Debug)]
+pub(crate) struct JobFolder {
+    pub(crate) path: PathBuf,
+}
+
+impl JobFolder {
+    /// What was written under this name; nothing where that is not as it was written.
+    pub(crate) fn read<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        read(&self.path.join(name))
+    }
+
+    /// Writes under this name, whole or not at all.
+    pub(crate) fn write(&self, name: &str, what: &impl Serialize) -> Result<(), WorkerError> {
+        write(&self.path.join(name), what)
+    }
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+fn write(path: &Path, what: &impl Serialize) -> Result<(), WorkerError> {
+    // Numbers, texts and maps with text keys always become JSON.
+    let json = serde_json::to_vec_pretty(what).expect("a state is plain data");
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let written = || {
+        make_private(folder)?;
+        // A temporary file is its owner's alone.
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(&json)?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    };
+    written().map_err(|cause| WorkerError::state(path, cause))
+}
+
+/// Removes a folder; what cannot be removed is overwritten later, or in nobody's way.
+pub(crate) fn remove(folder: &Path) {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!("cannot remove {}: {error}", folder.display());
+        }
+        _ => {}
+    }
+}
+
+fn make_private(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+fn private_file() -> fs::OpenOptions {
+    let mut options = File::options();
+    options.write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
