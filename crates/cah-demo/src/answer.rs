@@ -41,6 +41,8 @@ pub(crate) struct Hosting {
     pub(crate) heavy_bytes: u64,
     /// The recovering addresses that have refused once.
     pub(crate) refused: Mutex<HashSet<Location>>,
+    /// How often each address was asked for.
+    pub(crate) asked: Mutex<HashMap<String, u64>>,
 }
 
 impl Hosting {
@@ -63,6 +65,7 @@ impl Hosting {
             .map_or("/", |path| path.as_str())
             .to_owned();
         let location = Location { site, path };
+        self.count(&location);
         let mut response = match self.replies.get(&location) {
             Some(reply) => self.say(reply, &location, request.headers()).await,
             None => status(StatusCode::NOT_FOUND),
@@ -99,6 +102,12 @@ impl Hosting {
 
     fn picture(&self, id: PictureId) -> Bytes {
         self.pictures[id.0].clone()
+    }
+
+    fn count(&self, location: &Location) {
+        let url = self.ports.url(location);
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        *asked.entry(url).or_default() += 1;
     }
 
     /// Whether a recovering address is asked for the first time.

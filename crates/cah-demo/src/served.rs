@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv4Addr},
-    sync::Arc,
+    sync::{Arc, PoisonError},
 };
 
 use bytes::Bytes;
@@ -28,6 +28,7 @@ pub struct ServedWeb {
     wat_paths: Vec<String>,
     page_urls: Vec<String>,
     truth: Truth,
+    hosting: Arc<Hosting>,
     running: Running,
 }
 
@@ -40,20 +41,22 @@ impl ServedWeb {
         let published = Published::new(&web.wats, web.config.seed, &ports);
         let mut replies = web.replies;
         replies.extend(published.replies);
-        let hosting = Hosting {
+        let hosting = Arc::new(Hosting {
             ports,
             replies,
             pictures,
             slow: web.config.slow,
             heavy_bytes: web.config.heavy_bytes,
             refused: Default::default(),
-        };
+            asked: Default::default(),
+        });
         Ok(Self {
             ports,
             wat_paths: published.wat_paths,
             page_urls: published.page_urls,
             truth: truth(&web.wats, &ports),
-            running: doors.serve(Arc::new(hosting)),
+            running: doors.serve(Arc::clone(&hosting)),
+            hosting,
         })
     }
 
@@ -90,6 +93,12 @@ impl ServedWeb {
     /// Every candidate of the WAT files, and where it should end.
     pub fn truth(&self) -> &Truth {
         &self.truth
+    }
+
+    /// How often each URL of the web was asked for so far.
+    pub fn asked(&self) -> HashMap<String, u64> {
+        let asked = self.hosting.asked.lock();
+        asked.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Closes the ports and waits until they are closed.

@@ -293,5 +293,30 @@ mod tests {
             progress.line(),
             "25% of the WAT read, 2 candidates done, 1 pairs"
         );
+        progress.keep_image();
+        assert_eq!(
+            progress.line(),
+            "25% of the WAT read, 3 candidates done, 1 images"
+        );
+    }
+
+    #[test]
+    fn what_was_handed_over_is_counted_by_its_images() {
+        let progress = Progress::default();
+        let mut ended = OutcomeCounts::default();
+        ended.add(Outcome::TimedOut);
+        progress.take_over(5, &ended);
+        assert_eq!(
+            (progress.candidates(), progress.images_position()),
+            (5, (0, 4))
+        );
+        progress.end(Outcome::Kept);
+        assert_eq!(
+            progress.line(),
+            "25% of the images done, 2 candidates done, 1 pairs"
+        );
+        progress.start_over();
+        progress.take_over(5, &ended);
+        assert_eq!(progress.images_position(), (0, 4));
     }
 }

@@ -26,6 +26,8 @@ const MOST_SLOTS: u32 = 4096;
 #[derive(Debug)]
 pub struct State {
     folder: PathBuf,
+    /// What the folder lies in together with those of other workers.
+    place: Option<PathBuf>,
     /// Locked; the system unlocks it when the process ends, however that is.
     _lock: File,
 }
@@ -55,7 +57,10 @@ impl State {
         for slot in 1..=MOST_SLOTS {
             let folder = place.join(format!("{name}-{whose:016x}-{slot}"));
             if let Some(state) = Self::try_open(&folder)? {
-                return Ok(state);
+                return Ok(Self {
+                    place: Some(place.to_owned()),
+                    ..state
+                });
             }
         }
         Err(WorkerError::StateInUse(place.to_owned()))
@@ -65,6 +70,7 @@ impl State {
         let lock = take(folder).map_err(|cause| WorkerError::state(folder, cause))?;
         Ok(lock.map(|lock| Self {
             folder: folder.to_owned(),
+            place: None,
             _lock: lock,
         }))
     }
@@ -81,8 +87,8 @@ impl State {
         self.desk(lane).folder.exists()
     }
 
-    /// Removes the folder, unless a lane has left something in it, and what it lies in, if that is
-    /// empty then.
+    /// Removes the folder, unless a lane has left something in it, and the place that it shared with
+    /// others, if it was the last there.
     pub fn close(self) {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
         if entries.into_iter().all(|entry| entry.file_name() == LOCK) {
@@ -90,7 +96,7 @@ impl State {
             // removed is in nobody's way.
             let _ = fs::remove_file(self.folder.join(LOCK));
             let _ = fs::remove_dir(&self.folder);
-            if let Some(place) = self.folder.parent() {
+            if let Some(place) = &self.place {
                 let _ = fs::remove_dir(place);
             }
         }
@@ -247,4 +253,82 @@ fn private_file() -> fs::OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(number: u64, url: &str) -> Identity {
+        Identity {
+            tracker: "http://t/".into(),
+            shard: Shard::numbered(number, url),
+            settings: Settings::new(),
+        }
+    }
+
+    #[test]
+    fn one_worker_at_a_time_has_a_state() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("state");
+        let state = State::open(&place).unwrap();
+        let second = State::open(&place);
+        assert!(matches!(second, Err(WorkerError::StateInUse(_))));
+        state.close();
+        assert!(!place.exists());
+        State::open(&place).unwrap().close();
+    }
+
+    #[test]
+    fn workers_that_share_a_place_have_folders_of_their_own() {
+        let place = tempfile::tempdir().unwrap();
+        let take = |url, nickname| {
+            let tracker = ClientConfig::new(url, nickname);
+            State::first_free(place.path(), WorkerType::Cpu, &tracker).unwrap()
+        };
+        let (one, two) = (take("http://t", "ada"), take("http://t", "ada"));
+        assert_ne!(one.folder, two.folder);
+        // As when it is killed: nothing is tidied up, and the next one has what it left.
+        let left = one.folder.clone();
+        one.desk(0).keep(&Dump::default()).unwrap();
+        drop(one);
+        let next = take("http://t/", "ada");
+        assert_eq!(next.folder, left);
+        assert_eq!(next.desk(0).worker(), Some(Dump::default()));
+        let other = take("http://t/", "bob");
+        assert_eq!(other.desk(0).worker(), None);
+    }
+
+    #[test]
+    fn a_lane_goes_on_with_its_own_job_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::open(folder.path()).unwrap();
+        let desk = state.desk(0);
+        let job = desk.job(&identity(1, "u")).unwrap();
+        job.write("x.json", &7).unwrap();
+        let again = desk.job(&identity(1, "u")).unwrap();
+        assert_eq!(again.read::<u32>("x.json"), Some(7));
+        fs::write(again.path.join("x.json"), "torn").unwrap();
+        assert_eq!(again.read::<u32>("x.json"), None);
+        for other in [identity(2, "u"), identity(1, "v")] {
+            let other = desk.job(&other).unwrap();
+            assert_eq!(other.read::<u32>("x.json"), None);
+            other.write("x.json", &8).unwrap();
+        }
+        assert!(state.had_lane(0) && !state.had_lane(1));
+        desk.clear();
+        assert!(!state.had_lane(0));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn what_has_the_secret_is_for_the_owner_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let desk = State::open(&folder.path().join("s")).unwrap().desk(0);
+        desk.keep(&Dump::default()).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&desk.folder.join(WORKER)), 0o600);
+        assert_eq!(mode(&desk.folder), 0o700);
+    }
 }

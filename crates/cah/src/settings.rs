@@ -201,7 +201,7 @@ fn defaults() -> cah_fetch::Config {
 }
 
 /// A number of things, within limits.
-fn count(limits: RangeInclusive<u64>) -> RangedU64ValueParser<usize> {
+pub(crate) fn count(limits: RangeInclusive<u64>) -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(limits)
 }
 

@@ -3,6 +3,7 @@
 mod candidates;
 mod crash;
 mod faulty;
+mod hand_over;
 mod layout;
 mod open;
 mod remote;

@@ -10,6 +10,7 @@ mod crashes;
 mod demo;
 mod faults;
 mod flags;
+mod hand_overs;
 mod harness;
 mod operator;
 mod run;

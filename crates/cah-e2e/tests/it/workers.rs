@@ -1,8 +1,54 @@
-//! CPU and GPU workers: two halves of a hybrid one.
+//! CPU and GPU workers: two halves of a hybrid one, also when they are killed.
+//!
+//! `CAH_KILLS=50` kills them that often; the default is what an everyday run has time for.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+    process::Stdio,
+    time::Duration,
+};
+
+use cah_dataset::Manifest;
+use cah_demo::{Config, MiniWeb, ServedWeb};
+use serde_json::Value;
+use tokio::time::sleep;
 
 use crate::harness::{
-    Served, content, cpu_worker, files_below, gpu_worker, manifests, succeed, web, worker,
+    Process, Served, cah, content, cpu_worker, files_below, gpu_worker, manifests, run, succeed,
+    until, wats, web,
 };
+
+/// How often a worker is killed.
+fn kills() -> usize {
+    match std::env::var("CAH_KILLS") {
+        Ok(text) => text.parse().expect("CAH_KILLS is a number"),
+        Err(_) => 5,
+    }
+}
+
+/// What a run without any tracker makes of the web.
+async fn whole(web: &ServedWeb, out: &Path) -> BTreeMap<u64, Manifest> {
+    succeed(&mut run(web, &wats(web), out, &[]));
+    manifests(out).await
+}
+
+fn assert_same(ours: &BTreeMap<u64, Manifest>, whole: &BTreeMap<u64, Manifest>) {
+    assert_eq!(content(ours), content(whole));
+    assert_eq!(ours.len(), whole.len());
+    for (ours, whole) in ours.values().zip(whole.values()) {
+        assert_eq!(ours.outcomes, whole.outcomes);
+        assert_eq!(ours.candidates, whole.candidates);
+        assert_eq!(ours.info(), whole.info());
+    }
+}
+
+fn names(out: &Path) -> Vec<std::path::PathBuf> {
+    let files = files_below(out).into_iter();
+    files
+        .map(|file| file.strip_prefix(out).unwrap().to_owned())
+        .collect()
+}
 
 /// Through the tracker's own staging, a shard ends as it does with a hybrid worker.
 #[tokio::test(flavor = "multi_thread")]
@@ -18,24 +64,170 @@ async fn two_halves_make_the_rows_of_a_whole() {
     let printed = succeed(&mut gpu_worker(&tracker.url(), &web, &halves, &[]));
     assert!(printed.contains("pairs"), "{printed}");
 
-    let other = tempfile::tempdir().unwrap();
-    let whole = other.path().join("whole");
-    let tracker_of_whole = Served::web(other.path(), &web, 7200).await;
-    succeed(&mut worker(&tracker_of_whole.url(), &web, &whole, &[]));
-    let names = |out| -> Vec<_> {
-        let relative = |file: std::path::PathBuf| file.strip_prefix(out).unwrap().to_owned();
-        files_below(out).into_iter().map(relative).collect()
-    };
-    assert_eq!(names(&halves), names(&whole));
-    let (halves, whole) = (manifests(&halves).await, manifests(&whole).await);
+    let out = folder.path().join("whole");
+    let whole = whole(&web, &out).await;
+    assert_eq!(names(&halves), names(&out));
+    let halves = manifests(&halves).await;
     assert_eq!(whole.len(), 4);
-    assert_eq!(content(&halves), content(&whole));
-    for (half, whole) in halves.values().zip(whole.values()) {
-        assert_eq!(half.outcomes, whole.outcomes);
-        assert_eq!(half.candidates, whole.candidates);
-        assert_eq!(half.info(), whole.info());
-    }
-    let (data, of_whole) = (tracker.data().await, tracker_of_whole.data().await);
+    assert_same(&halves, &whole);
+    let pairs: u64 = whole.values().map(|manifest| manifest.pairs).sum();
+    let data = tracker.data().await;
     assert_eq!(data["completion_str"], "4 / 4");
-    assert_eq!(data["total_pairs_scraped"], of_whole["total_pairs_scraped"]);
+    assert_eq!(data["total_pairs_scraped"], pairs);
+}
+
+/// Every job that a tracker has, as `export` tells it.
+fn jobs(store: &Path) -> Vec<Value> {
+    let store = format!("sqlite:{}", store.display());
+    let exported = succeed(cah().args(["tracker", "export", "--store", &store]));
+    let lines = exported.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// Only they themselves can go on with what they hold: nobody else gets it for two hours.
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_that_are_killed_again_and_again_lose_no_pair() {
+    let kills = kills();
+    let config = Config {
+        pages: 60 + 20 * (kills / 4),
+        wats: 2 + kills / 8,
+        ..Config::default()
+    };
+    let web = MiniWeb::build(config).unwrap().serve().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let whole = whole(&web, &folder.path().join("whole")).await;
+    let mut tracker = Served::web(folder.path(), &web, 7200).await;
+    let url = tracker.url();
+    let (state, out) = (folder.path().join("state"), folder.path().join("out"));
+    let start_cpu = || {
+        let mut cpu = cpu_worker(&url, &web, &state, &["--wait=1"]);
+        Process::start(cpu.stderr(Stdio::null()))
+    };
+    let start_gpu = || {
+        let mut gpu = gpu_worker(&url, &web, &out, &["--wait=1"]);
+        Process::start(gpu.stderr(Stdio::null()))
+    };
+    let (mut cpu, mut gpu) = (start_cpu(), start_gpu());
+    let mut random = 11_u64;
+    for kill in 0..kills {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        sleep(Duration::from_millis((random >> 33) % 4_000)).await;
+        assert!(cpu.is_running() && gpu.is_running());
+        if kill % 2 == 0 {
+            cpu.kill();
+            cpu = start_cpu();
+        } else {
+            gpu.kill();
+            gpu = start_gpu();
+        }
+    }
+    let all = format!("{} / {0}", whole.len());
+    until("all shards", || async {
+        (tracker.data().await["completion_str"] == *all).then_some(())
+    })
+    .await;
+    for worker in [&mut cpu, &mut gpu] {
+        worker.signal("INT");
+        assert!(worker.wait().success());
+    }
+    assert!(!state.exists());
+    assert_eq!(names(&out), names(&folder.path().join("whole")));
+    assert_same(&manifests(&out).await, &whole);
+    let pairs: u64 = whole.values().map(|manifest| manifest.pairs).sum();
+    assert_eq!(tracker.data().await["total_pairs_scraped"], pairs);
+    assert!(tracker.stop().success());
+    for job in jobs(&folder.path().join("tracker.db")) {
+        assert_eq!(job["state"], "closed", "{job}");
+        // One by each half, however often it was killed at it.
+        assert_eq!(job["completions"].as_array().unwrap().len(), 2, "{job}");
+    }
+}
+
+/// The URLs in the journal of a CPU worker that was killed, and how often each is.
+fn journaled(state: &Path) -> HashMap<String, u64> {
+    let journal = std::fs::read_to_string(state.join("lane-0/job/journal")).unwrap_or_default();
+    let whole_lines = journal
+        .split_inclusive('\n')
+        .filter(|line| line.ends_with('\n'));
+    let mut urls = HashMap::new();
+    for line in whole_lines {
+        let entry: Value = serde_json::from_str(line.split_once(' ').unwrap().1).unwrap();
+        let entry = entry.get("image").or_else(|| entry.get("ended")).unwrap();
+        *urls
+            .entry(entry["url"].as_str().unwrap().to_owned())
+            .or_default() += 1;
+    }
+    urls
+}
+
+/// How often each URL was asked for since `before`.
+fn asked_since(web: &ServedWeb, before: &HashMap<String, u64>) -> HashMap<String, u64> {
+    let asked = web.asked().into_iter();
+    asked
+        .map(|(url, count)| {
+            let already = before.get(&url).copied().unwrap_or_default();
+            (url, count - already)
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_cpu_worker_fetches_no_image_again() {
+    let config = Config {
+        pages: 30,
+        wats: 1,
+        ..Config::default()
+    };
+    let web = MiniWeb::build(config).unwrap().serve().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--retries=0"];
+    // What is asked for without any kill.
+    let whole = Served::web(&make(folder.path(), "whole"), &web, 7200).await;
+    let before = web.asked();
+    let state = folder.path().join("other-state");
+    succeed(&mut cpu_worker(&whole.url(), &web, &state, &flags));
+    let usual = asked_since(&web, &before);
+
+    let tracker = Served::web(&make(folder.path(), "killed"), &web, 7200).await;
+    let state = folder.path().join("state");
+    let worker = || {
+        let mut cpu = cpu_worker(&tracker.url(), &web, &state, &flags);
+        Process::start(cpu.stderr(Stdio::null()))
+    };
+    let mut first = worker();
+    let done = until("some images", || async {
+        let done = journaled(&state);
+        (done.len() > 3).then_some(done)
+    })
+    .await;
+    first.kill();
+    // What was written after the last look is kept as well.
+    let done = match journaled(&state) {
+        last if last.is_empty() => done,
+        last => last,
+    };
+    let before = web.asked();
+    assert!(worker().wait().success());
+    let again = asked_since(&web, &before);
+    let known = done.iter().filter(|(url, _)| usual.contains_key(*url));
+    assert!(known.clone().count() > 3);
+    for (url, done) in known {
+        let again = again.get(url).copied().unwrap_or_default();
+        let usual = usual[url];
+        assert!(
+            again + done <= usual,
+            "{url}: {done} of {usual} were done, {again} came again"
+        );
+    }
+    assert_eq!(tracker.open_jobs().await, 0);
+}
+
+fn make(folder: &Path, name: &str) -> std::path::PathBuf {
+    let folder = folder.join(name);
+    std::fs::create_dir(&folder).unwrap();
+    folder
 }

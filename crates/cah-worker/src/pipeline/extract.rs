@@ -193,7 +193,7 @@ pub(crate) fn rejected(rejection: Rejection) -> Outcome {
 
 /// A candidate of which only the URL matters.
 #[cfg(test)]
-pub(crate) fn test_candidate(url: &str) -> Candidate {
+pub(super) fn test_candidate(url: &str) -> Candidate {
     Candidate {
         url: url.to_owned(),
         ..Candidate::default()

@@ -17,8 +17,6 @@ mod write;
 
 pub use cpu::CpuPipeline;
 use cpu::CpuRun;
-#[cfg(test)]
-pub(crate) use extract::test_candidate;
 pub use gpu::GpuPipeline;
 use gpu::GpuRun;
 pub(crate) use {

@@ -238,9 +238,10 @@ impl<'a, W: Work> Lane<'a, W> {
         let shard = lease.shard().clone();
         let done = self.do_shard(client, lease).await;
         self.observer.left(&shard);
+        // In this order: a job without its folder would be done again.
+        self.keep(client.dump()).await?;
         let desk = self.desk.clone();
         blocking(move || desk.clear_job()).await;
-        self.keep(client.dump()).await?;
         match done {
             Ok(report) => {
                 self.failures.in_a_row = 0;

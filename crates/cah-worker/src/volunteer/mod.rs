@@ -95,6 +95,11 @@ pub struct Terms {
     pub stop: Stop,
 }
 
+impl Terms {
+    /// The most shards that a worker has at the same time.
+    pub const MOST_AT_ONCE: usize = 64;
+}
+
 /// Leases shards and works them through until none is open, or a stop is wanted; then says bye.
 ///
 /// A shard that cannot be done, because its WAT file or what was handed over cannot be read, goes
@@ -110,8 +115,8 @@ pub async fn volunteer<W: Work>(
     terms: Terms,
     observer: &dyn Observer,
 ) -> Result<u64, WorkerError> {
-    let at_once = terms.at_once.max(1);
-    let earlier = (at_once..).take_while(|lane| terms.state.had_lane(*lane));
+    let at_once = terms.at_once.clamp(1, Terms::MOST_AT_ONCE);
+    let earlier = (at_once..Terms::MOST_AT_ONCE).filter(|lane| terms.state.had_lane(*lane));
     for desk in earlier.map(|lane| terms.state.desk(lane)) {
         lane::give_up::<W::Kind>(&desk, &terms.tracker).await;
     }

@@ -20,7 +20,7 @@ use crate::{
     assets,
     display::Display,
     report::Report,
-    settings::{MODEL_HELP, StepArgs},
+    settings::{MODEL_HELP, StepArgs, count},
     stopping,
 };
 
@@ -74,9 +74,9 @@ pub(crate) struct Args {
         long,
         default_value_t = 2,
         value_name = "N",
-        value_parser = clap::value_parser!(u16).range(1..=64)
+        value_parser = count(1..=Terms::MOST_AT_ONCE as u64)
     )]
-    shards_at_once: u16,
+    shards_at_once: usize,
 
     /// The folder for what a worker that is killed goes on from: who it is and which shard it has, a
     /// cpu worker's images until they are handed over, and those that a gpu worker has downloaded.
@@ -138,7 +138,7 @@ async fn work(args: &Args, work: &impl Work, store: Option<&Store>) -> Result<()
         state: args.state(store, &tracker)?,
         tracker,
         at_once: match args.worker_type {
-            WorkerType::Gpu => args.shards_at_once.into(),
+            WorkerType::Gpu => args.shards_at_once,
             WorkerType::Hybrid | WorkerType::Cpu => 1,
         },
         wait: args.wait.map(Duration::from_secs),
