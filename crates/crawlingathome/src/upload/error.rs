@@ -74,15 +74,4 @@ impl UploadError {
             _ => false,
         }
     }
-
-    /// Whether the address may be an old one, whose key is not taken any more.
-    pub(super) fn is_of_the_key(&self) -> bool {
-        matches!(
-            self,
-            Self::Refused {
-                status: 401 | 403 | 404 | 410,
-                ..
-            }
-        )
-    }
 }

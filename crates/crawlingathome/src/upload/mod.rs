@@ -44,8 +44,9 @@ impl fmt::Debug for UploadOptions {
 }
 
 impl Client<Cpu> {
-    /// Brings a file to the worker's [upload address](Client::upload_address), and gives what to
-    /// pass to [`Lease::complete`](crate::Lease::complete).
+    /// Asks for the worker's [upload address](Client::update_upload_address), which may be good for
+    /// one file only, brings a file there, and gives what to pass to
+    /// [`Lease::complete`](crate::Lease::complete).
     ///
     /// ```no_run
     /// # async fn example(client: crawlingathome::CpuClient) -> Result<(), Box<dyn std::error::Error>> {
@@ -67,8 +68,7 @@ impl Client<Cpu> {
     /// By http(s) the file is `PUT`: below the address under a random name where that ends in `/`,
     /// else at the address itself, as presigned URLs want it. In buckets (`s3://`) and folders
     /// (`file://`), and where `rsync` brings it, it gets a random name. What may pass is tried again
-    /// by the client's [`RetryPolicy`]; an address that is not taken any more is asked of the
-    /// tracker anew, once.
+    /// by the client's [`RetryPolicy`].
     ///
     /// # Errors
     /// What the last attempt failed with.
@@ -86,17 +86,8 @@ impl Client<Cpu> {
             retry: self.session().api.retry(),
             progress: options.progress.clone(),
         };
-        let address = self.upload_address();
-        match upload.to(&address).await {
-            Err(error) if error.is_of_the_key() => {
-                let new = self.update_upload_address().await?;
-                match new == address {
-                    true => Err(error),
-                    false => upload.to(&new).await,
-                }
-            }
-            done => done,
-        }
+        let address = self.update_upload_address().await?;
+        upload.to(&address).await
     }
 }
 

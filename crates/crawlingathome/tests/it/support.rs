@@ -7,7 +7,10 @@ use std::{
     io::Write,
     path::Path,
     process::Command,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
 };
 
 use axum::{
@@ -79,19 +82,30 @@ fn part(content: &Bytes, range: &str, cut: Option<usize>) -> Response {
 }
 
 /// A worker of a tracker that has these routes beside, and tells this upload address, in which
-/// `HERE` is its own.
+/// `HERE` is its own and `COUNT` how often it was told.
 pub(crate) async fn worker<K: Kind>(routes: Router, upload_address: &str) -> Client<K> {
     let upload_address = upload_address.to_owned();
+    let told = Arc::new(AtomicU32::new(0));
+    let address = move |headers: &HeaderMap| {
+        let here = format!("http://{}", headers[header::HOST].to_str().unwrap());
+        let count = told.fetch_add(1, Relaxed).to_string();
+        upload_address
+            .replace("HERE", &here)
+            .replace("COUNT", &count)
+    };
+    let again = address.clone();
     let join = move |headers: HeaderMap| async move {
-        let host = headers[header::HOST].to_str().unwrap();
-        let here = format!("http://{host}");
         axum::Json(json!({
             "display_name": "calm-river-1",
             "token": "t",
-            "upload_address": upload_address.replace("HERE", &here),
+            "upload_address": address(&headers),
         }))
     };
-    let url = serve(routes.route("/api/new", get(join))).await;
+    let routes = routes.route("/api/new", get(join)).route(
+        "/api/getUploadAddress",
+        get(async move |headers: HeaderMap| again(&headers)),
+    );
+    let url = serve(routes).await;
     Client::connect(config(&url)).await.unwrap()
 }
 

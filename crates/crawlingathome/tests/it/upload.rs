@@ -11,7 +11,7 @@ use axum::{
     body::{Body, to_bytes},
     http::{HeaderMap, Method, StatusCode, Uri, header},
     response::{IntoResponse, Redirect, Response},
-    routing::{any, get, put},
+    routing::{any, put},
 };
 use bytes::Bytes;
 use crawlingathome::{Cpu, CpuClient, UploadError, UploadOptions};
@@ -92,24 +92,15 @@ async fn a_presigned_url_is_taken_as_it_is() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_not_taken_any_more_is_asked_anew() {
+async fn each_file_has_an_address_of_its_own() {
     let (_folder, path) = file(b"images");
-    let (routes, brought) = takes(vec![
-        (
-            StatusCode::NOT_FOUND,
-            "The server could not find this worker.",
-        ),
-        (StatusCode::OK, ""),
-    ]);
-    let again = |headers: HeaderMap| async move {
-        format!("http://{}/new/", headers[header::HOST].to_str().unwrap())
-    };
-    let routes = routes.route("/api/getUploadAddress", get(again));
-    let client = worker::<Cpu>(routes, "HERE/old/").await;
-    let url = client.upload(&path).await.unwrap();
-    assert!(url.starts_with(&format!("{}new/", client.url())), "{url}");
+    let (routes, brought) = takes(vec![(StatusCode::OK, "")]);
+    let client = worker::<Cpu>(routes, "HERE/bucket/COUNT.tar?X-Amz-Signature=secret").await;
+    for count in 1..3 {
+        let url = client.upload(&path).await.unwrap();
+        assert_eq!(url, format!("{}bucket/{count}.tar", client.url()));
+    }
     assert_eq!(brought.lock().unwrap().len(), 2);
-    assert!(client.upload_address().ends_with("/new/"));
 }
 
 #[tokio::test]
@@ -121,17 +112,13 @@ async fn a_refusal_is_told_and_final() {
         *counted.lock().unwrap() += u32::from(method == Method::PUT);
         async { (StatusCode::PAYLOAD_TOO_LARGE, "100 bytes at most") }
     };
-    let same = |headers: HeaderMap| async move {
-        format!("http://{}/KEY/", headers[header::HOST].to_str().unwrap())
-    };
     let routes = Router::new()
         .route("/KEY/{name}", any(refuse))
         .route(
             "/moved/{name}",
             put(|| async { Redirect::temporary("/KEY/x") }),
         )
-        .route("/forbidden/{name}", put(|| async { StatusCode::FORBIDDEN }))
-        .route("/api/getUploadAddress", get(same));
+        .route("/forbidden/{name}", put(|| async { StatusCode::FORBIDDEN }));
     let client = worker::<Cpu>(routes.clone(), "HERE/KEY/").await;
     // The server hangs up on the long one.
     for length in [10, 20 << 20] {
@@ -157,11 +144,10 @@ async fn a_refusal_is_told_and_final() {
         matches!(error, UploadError::Refused { status: 307, .. }),
         "{error}"
     );
-    // The tracker tells another address, which does not take it either.
     let forbidden = worker::<Cpu>(routes, "HERE/forbidden/").await;
     let error = forbidden.upload(&path).await.unwrap_err();
     assert!(
-        matches!(error, UploadError::Refused { status: 413, .. }),
+        matches!(error, UploadError::Refused { status: 403, .. }),
         "{error}"
     );
 }
