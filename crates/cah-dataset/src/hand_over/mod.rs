@@ -111,10 +111,8 @@ impl HandOver {
         if images > IDS_PER_SHARD {
             return Err(format!("a shard has {IDS_PER_SHARD} sample ids"));
         }
-        let ended = self.outcomes.iter();
-        let sum = ended.fold(Some(images), |sum: Option<u64>, (_, count)| {
-            sum?.checked_add(count)
-        });
+        let mut ended = self.outcomes.iter();
+        let sum = ended.try_fold(images, |sum, (_, count)| sum.checked_add(count));
         match sum == Some(self.candidates) {
             true => Ok(()),
             false => Err(format!(

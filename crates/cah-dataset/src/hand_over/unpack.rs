@@ -267,7 +267,7 @@ impl Rows {
         let index = index_of(&self.shard, id).filter(|index| *index >= self.next_index);
         let index = index.ok_or_else(|| format!("{id} is no sample id that could follow"))?;
         let bad = |what: &str| format!("candidate {index} has {what}");
-        let text = |texts: &Texts<'_>| texts.get(i).map_err(|why| bad(why));
+        let text = |texts: &Texts<'_>| texts.get(i).map_err(&bad);
         let some = |text: String, none: &str| Some(text).filter(|text| text != none);
         let row = FetchedRow {
             index,

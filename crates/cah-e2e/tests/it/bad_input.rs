@@ -220,8 +220,10 @@ fn trackers_and_lists_that_are_none() {
         |tracker: &str| format!("worker --tracker {tracker} --out {out} --model tiny-clip");
     refused(&worker("nowhere"), &["nowhere", "http://"]);
     let nobody = worker("http://127.0.0.1:1");
-    refused(&format!("{nobody} --type gpu"), &["hybrid"]);
-    refused(&format!("{nobody} --connect-timeout 0"), &["127.0.0.1:1"]);
+    for worker_type in ["hybrid", "gpu"] {
+        let worker = format!("{nobody} --type {worker_type} --connect-timeout 0");
+        refused(&worker, &["127.0.0.1:1"]);
+    }
 }
 
 #[test]

@@ -108,7 +108,7 @@ impl Embedder {
         };
         // The task ends with this, or by a panic of the model, which it passes on this way.
         let gone = "the task that embeds goes on for as long as somebody asks";
-        self.asked.send(ask).await.ok().expect(gone);
+        assert!(self.asked.send(ask).await.is_ok(), "{gone}");
         answered.await.expect(gone).map_err(WorkerError::Clip)
     }
 }

@@ -120,7 +120,7 @@ impl GpuPipeline {
         let info = self.info(shard, settings);
         let report = |manifest: Manifest, was_there| ShardReport {
             number: manifest.number,
-            made: Made::Pairs(manifest),
+            made: Made::Pairs(manifest.into()),
             was_there,
             progress: progress.clone(),
             elapsed: start.elapsed(),

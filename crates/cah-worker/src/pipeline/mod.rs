@@ -115,7 +115,7 @@ pub struct ShardReport {
 #[derive(Clone, Debug)]
 pub enum Made {
     /// Pairs in a dataset; the outcomes add up to the candidates.
-    Pairs(Manifest),
+    Pairs(Box<Manifest>),
     /// Images for a GPU worker.
     Images(HandedOn),
 }

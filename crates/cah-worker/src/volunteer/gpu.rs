@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use cah_dataset::{DatasetError, HandedOver, Store};
+use cah_protocol::Shard;
 use crawlingathome::{ClientError, DownloadOptions, Gpu, Lease};
 
 use super::{Job, Work};
@@ -36,17 +37,9 @@ impl Work for GpuWork<'_> {
         };
         let desk = job.desk.clone();
         let folder = blocking(move || desk.job(&identity)).await?;
-        if folder.read(EXTRACTED) == Some(true) {
-            match self.pairs(job, &folder).await {
-                // Perhaps it is only the crash that spoilt what is here.
-                Err(WorkerError::Dataset(error @ DatasetError::BadHandOver { .. })) => {
-                    tracing::warn!("{error}; downloading it again");
-                    job.progress.start_over();
-                }
-                made => return made,
-            }
+        if !is_extracted(&folder, job.shard).await? {
+            self.download(job, &folder).await?;
         }
-        self.download(job, &folder).await?;
         self.pairs(job, &folder).await
     }
 
@@ -103,5 +96,28 @@ impl GpuWork<'_> {
         pipeline
             .complete(&about.shard, &about.settings, &images, store, job.progress)
             .await
+    }
+}
+
+/// Whether a worker that was killed has left the hand-over here. What is wrong with it may be the
+/// crash's doing, so all of it is looked at.
+async fn is_extracted(folder: &JobFolder, shard: &Shard) -> Result<bool, WorkerError> {
+    if folder.read(EXTRACTED) != Some(true) {
+        return Ok(false);
+    }
+    let (files, shard) = (folder.path.join(FILES), shard.clone());
+    let looked_at = blocking(move || {
+        let handed_over = HandedOver::open(&files, &shard)?;
+        for row in handed_over.rows()? {
+            handed_over.image(&row?, u64::MAX)?;
+        }
+        Ok(())
+    });
+    match looked_at.await {
+        Err(error @ DatasetError::BadHandOver { .. }) => {
+            tracing::warn!("{error}; downloading it again");
+            Ok(false)
+        }
+        looked_at => Ok(looked_at.map(|()| true)?),
     }
 }
