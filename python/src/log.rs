@@ -1,4 +1,4 @@
-//! What the client library has to tell, for Python's `logging`.
+//! What the client library has to tell, for Python's `logging`: see `_telling.py`.
 //!
 //! It is told from threads that should not wait for the interpreter, so it is kept until a call of
 //! Python's comes by.
@@ -9,12 +9,12 @@ use std::{
     sync::Mutex,
 };
 
-use pyo3::{prelude::*, sync::PyOnceLock, types::PyAny};
+use pyo3::prelude::*;
 use tracing::{Event, Level, Subscriber, field, level_filters::LevelFilter};
 use tracing_subscriber::{Layer, layer::Context, layer::SubscriberExt, registry::Registry};
 
-/// The logger that programs set up.
-const LOGGER: &str = "crawlingathome";
+/// What of all that is logged in the process is told: the targets of these crates begin so.
+const TOLD: [&str; 2] = ["crawlingathome", "cah_"];
 
 /// Lines that are kept; a program that makes no calls wants no more than the first.
 const KEPT: usize = 256;
@@ -40,18 +40,10 @@ pub(crate) fn tell(py: Python<'_>) -> PyResult<()> {
         _ => return Ok(()),
     };
     for Line { level, text } in lines {
-        logger(py)?.call_method1("log", (level, "%s", text))?;
+        let telling = py.import("crawlingathome._telling")?;
+        telling.call_method1("relay", (level, text))?;
     }
     Ok(())
-}
-
-fn logger(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
-    static KNOWN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let logger = KNOWN.get_or_try_init(py, || {
-        let logging = py.import("logging")?;
-        logging.call_method1("getLogger", (LOGGER,)).map(Into::into)
-    })?;
-    Ok(logger.bind(py))
 }
 
 struct Keep;
@@ -59,7 +51,10 @@ struct Keep;
 impl<S: Subscriber> Layer<S> for Keep {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let metadata = event.metadata();
-        if !metadata.target().starts_with("cah") && !metadata.target().starts_with(LOGGER) {
+        if !TOLD
+            .iter()
+            .any(|crates| metadata.target().starts_with(crates))
+        {
             return;
         }
         let mut text = Text::default();

@@ -2,10 +2,13 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
-use crawlingathome::{ClientError, DownloadOptions};
+use crawlingathome::{ClientError, DownloadOptions, Lease};
 use pyo3::{prelude::*, types::PyAny};
 
 use crate::{
@@ -213,14 +216,23 @@ impl<K: Crawler> Of<K> {
             let mut options = DownloadOptions::default();
             options.piece_only = wanted.piece_only;
             options.allow_private_addresses = wanted.allow_private_addresses;
-            let told = lease.clone();
-            options.progress = Some(Arc::new(move |done, total| {
-                told.set_progress(&format!("Downloading shard: {done} of {total} bytes"));
-            }));
+            options.progress = Some(telling_progress(lease.clone()));
             K::download(&client, lease.shard(), &wanted.folder, &options).await
         };
         call(py, event_loop, downloading, |path| Ok(path?))
     }
+}
+
+/// Tells of a download: the tracker with each sign of life, and whoever watches at each tenth.
+fn telling_progress<K: Crawler>(lease: Arc<Lease<K>>) -> Arc<dyn Fn(u64, u64) + Send + Sync> {
+    let tenths = AtomicU64::new(0);
+    Arc::new(move |done, total| {
+        lease.set_progress(&format!("Downloading shard: {done} of {total} bytes"));
+        let now = (10 * done).checked_div(total).unwrap_or_default();
+        if tenths.swap(now, Relaxed) < now && now < 10 {
+            tracing::info!(target: "crawlingathome", "downloaded {now}0 % of the shard");
+        }
+    })
 }
 
 fn lock<P: Protocol>(slot: &Mutex<Option<Arc<P::Lease>>>) -> MutexGuard<'_, Option<Arc<P::Lease>>> {

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import logging
 import os
 import pathlib
 import resource
@@ -167,6 +168,16 @@ def test_no_partial_file_has_the_name(tracker, files, wat, tmp_path, damage, wor
     with pytest.raises(cah.DownloadError, match=words):
         join(tracker).downloadShard(tmp_path / "out")
     assert os.listdir(tmp_path / "out") == []
+
+
+def test_a_download_tells_how_far_it_is(tracker, files, wat, tmp_path, caplog):
+    packed, _ = wat
+    large = b"".join([packed] * 40)
+    files["/x.warc.wat.gz"] = large
+    with caplog.at_level(logging.INFO, "crawlingathome"):
+        join(tracker).downloadShard(tmp_path)
+    told = [line for line in caplog.messages if line.startswith("downloaded ")]
+    assert told and told[-1] == "downloaded 90 % of the shard", caplog.messages
 
 
 def test_a_file_that_is_not_there(tracker, tmp_path):

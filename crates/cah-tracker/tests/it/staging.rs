@@ -55,8 +55,6 @@ async fn what_a_cpu_worker_brings_a_gpu_worker_gets() {
     let text = "Files are brought by workers that hold a job; this one holds none.";
     assert!(early.is(403, text), "{early:?}");
     app.new_job(&worker).await.json();
-    let nameless = bring(&app, address.clone(), "older images").await;
-    assert_eq!(nameless.status, StatusCode::CREATED, "{nameless:?}");
     let brought = bring(&app, format!("{address}1.tar"), "images").await;
     assert_eq!(brought.status, StatusCode::CREATED, "{brought:?}");
     let url = brought.text;
@@ -74,6 +72,16 @@ async fn what_a_cpu_worker_brings_a_gpu_worker_gets() {
     assert_eq!(rest.headers()[header::CONTENT_RANGE], "bytes 2-5/6");
     assert_eq!(rest.text().await.unwrap(), "ages");
     assert_eq!(staged(folder.path()), 1);
+}
+
+#[tokio::test]
+async fn a_file_needs_no_name() {
+    let (app, _folder) = tracker().await;
+    let (worker, address) = cpu(&app).await;
+    app.new_job(&worker).await.json();
+    let brought = bring(&app, address, "images").await;
+    assert_eq!(brought.status, StatusCode::CREATED, "{brought:?}");
+    assert!(answer(app.client().get(&brought.text)).await.is(200, "images"));
 }
 
 #[tokio::test]

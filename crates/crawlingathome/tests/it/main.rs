@@ -3,6 +3,7 @@
 
 mod blocking;
 mod download;
+mod kept;
 mod support;
 mod upload;
 mod whole_wat;
@@ -469,7 +470,7 @@ async fn a_stage_gets_data_and_hands_data_on() {
     let lease = client.lease().await.unwrap();
     assert_eq!(
         (lease.number(), lease.data()),
-        (3, &Data::Json(json!([1, "a"])))
+        (3, Data::Json(json!([1, "a"])))
     );
     lease.log("half of it").await.unwrap();
     let told = next(&mut heard, "/api/updateProgress").await;
