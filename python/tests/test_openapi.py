@@ -131,6 +131,13 @@ def bringing_with_key(tracker):
     return {"path_parameters": {"key": key, "name": "images.tar"}, "body": b"images"}
 
 
+def bringing_without_a_name(tracker):
+    """The same, as most programs do it."""
+    call = bringing_with_key(tracker)
+    del call["path_parameters"]["name"]
+    return call
+
+
 def brought(tracker):
     call = bringing(tracker)
     url = f"{tracker.url}/staging/images.tar"
@@ -184,6 +191,7 @@ SOUND = {
     ("post", "/api/bye"): body_of("HYBRID"),
     ("put", "/staging/{name}"): bringing,
     ("put", "/staging/{key}/{name}"): bringing_with_key,
+    ("put", "/staging/{key}/"): bringing_without_a_name,
     ("get", "/staging/{name}"): brought,
     ("post", "/api/isCompleted"): body(addresses=["http://cpu/images.tar"]),
     ("post", "/custom/lookup-wat"): body(url="https://data.example.org/a.warc.wat.gz"),
