@@ -46,9 +46,14 @@ pub(super) async fn list(
 pub(super) async fn requeue(tx: &mut Transaction, number: Option<u64>) -> Result<u64, StoreError> {
     let rows = tx
         .query(
-            "WITH opened AS (
+            // In the order of their numbers, so that two who lock several never wait for each other.
+            "WITH parked AS MATERIALIZED (
+                 SELECT number FROM jobs
+                 WHERE state = 4 AND ($1::bigint IS NULL OR number = $1)
+                 ORDER BY number FOR UPDATE
+             ), opened AS (
                  UPDATE jobs SET state = 0, failures = 0, setbacks = 0
-                 WHERE state = 4 AND ($1::bigint IS NULL OR number = $1) RETURNING stage
+                 FROM parked WHERE jobs.number = parked.number RETURNING stage
              )
              SELECT stage, count(*) FROM opened GROUP BY stage",
             &[&number.map(signed)],

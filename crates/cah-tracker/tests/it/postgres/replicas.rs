@@ -456,7 +456,8 @@ async fn counters_hold_whoever_meddles() {
         .into_iter()
         .flat_map(Result::unwrap)
         .collect();
+    // A circle of waiting that the server had to break is nothing wrong: the change was made again.
+    // That common calls make none is held by `batches`.
     assert!(wrong.is_empty(), "{wrong:?}");
     recount::check_postgres(&database.address).await;
-    assert_eq!(database.deadlocks().await, 0);
 }
