@@ -16,13 +16,22 @@ from maturin import (  # noqa: F401  the rest of the interface
     get_requires_for_build_editable,
     get_requires_for_build_sdist,
     get_requires_for_build_wheel,
-    prepare_metadata_for_build_editable,
-    prepare_metadata_for_build_wheel,
 )
 
 HERE = pathlib.Path(__file__).parent
+SCRIPTS = HERE / "crawlingathome.data" / "scripts"
 TARGET = os.environ.get("CAH_WHEEL_TARGET")
 PROFILE = os.environ.get("CAH_WHEEL_PROFILE", "release")
+
+
+def prepare_metadata_for_build_wheel(metadata_directory, config_settings=None):
+    SCRIPTS.mkdir(parents=True, exist_ok=True)
+    return maturin.prepare_metadata_for_build_wheel(metadata_directory, config_settings)
+
+
+def prepare_metadata_for_build_editable(metadata_directory, config_settings=None):
+    SCRIPTS.mkdir(parents=True, exist_ok=True)
+    return maturin.prepare_metadata_for_build_editable(metadata_directory, config_settings)
 
 
 def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
@@ -37,12 +46,11 @@ def build_editable(wheel_directory, config_settings=None, metadata_directory=Non
 
 def build_command():
     """Builds `cah` and puts it where maturin takes the scripts of a wheel from."""
-    scripts = HERE / "crawlingathome.data" / "scripts"
-    scripts.mkdir(parents=True, exist_ok=True)
+    SCRIPTS.mkdir(parents=True, exist_ok=True)
     cargo = ["cargo", "zigbuild", "--target", TARGET] if TARGET else ["cargo", "build"]
     options = ["--locked", "--profile", PROFILE, "--bin", "cah", "--package", "cah"]
     subprocess.run([*cargo, *options], cwd=HERE, check=True)
-    shutil.copy2(built() / "cah", scripts / "cah")
+    shutil.copy2(built() / "cah", SCRIPTS / "cah")
 
 
 def built():

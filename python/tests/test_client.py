@@ -3,6 +3,8 @@
 import inspect
 import json
 import logging
+import pathlib
+import re
 import uuid
 
 import crawlingathome as cah
@@ -41,28 +43,6 @@ def hand_over(tracker, url="http://127.0.0.1:9/x.tar"):
     with join(tracker, "CPU") as cpu:
         cpu.newJob()
         cpu.completeJob(url)
-
-
-def test_the_example_of_the_readme_runs_as_written(tracker, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cah.HybridClient, "downloadShard", lambda client: None)
-    processing_shard, num_pairs_found = iter([True, False] * 6), 7
-    client = cah.init(url=tracker.url, nickname="TheoCoombes", type="HYBRID")
-
-    while client.jobCount() > 0 and client.isAlive():
-        client.newJob()
-        client.downloadShard()
-        # Saved shard at ./shard.wat
-
-        while next(processing_shard):
-            # ... process data
-            client.log("Completed x / y images")  # Updates the client's progress to the server
-
-        client.completeJob(num_pairs_found)
-
-    client.bye()
-    assert tracker.get("/data").json()["completion_str"] == "6 / 6"
-    assert tracker.get("/data").json()["total_pairs_scraped"] == 42
 
 
 @pytest.mark.parametrize("type", ["HYBRID", "hybrid", "h", "CPU", "c", "Cpu", "gpu", "G"])
@@ -327,3 +307,27 @@ def test_the_names_of_the_module():
         assert getattr(cah, name) is getattr(cah.errors, name)
         assert issubclass(getattr(cah, name), cah.CrawlingAtHomeError)
     assert cah.core.HybridClient is cah.HybridClient
+
+
+def test_the_conformance_table_is_true():
+    """Each name of the client of old stands in the README's table, and each test that it names is."""
+    here = pathlib.Path(__file__).parent
+    table = (here.parent / "README.md").read_text().split("and its test\n")[1].split("\n## ")[0]
+    tests = {
+        name
+        for file in here.glob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE)
+    }
+    named = set(re.findall(r"`(test_\w+)`", table))
+    assert named and named <= tests
+    of_old = {
+        name
+        for client in (*TYPES.values(), cah.FullWATClient)
+        for name in dir(client)
+        # Those of today are the same methods.
+        if name in ("_markjobasdone", "dump", "log", "bye", "recreate") or name != name.lower()
+        if not name.startswith("__")
+    }
+    of_old -= {"downloadWat", "completeJob"}  # which stand there with what they take
+    missing = {name for name in of_old if not re.search(rf"\b{name}\b", table)}
+    assert missing == set()

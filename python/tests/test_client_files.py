@@ -74,6 +74,35 @@ def join(tracker, type="HYBRID", **settings):
     return client
 
 
+def test_the_example_of_the_readme_runs_as_written(tracker, files, wat, tmp_path, monkeypatch):
+    """The seed's, with a `while` that ends: every shard is downloaded, worked on and completed."""
+    files["/x.warc.wat.gz"], inflated = wat
+    monkeypatch.chdir(tmp_path)
+    nickname, num_pairs_found = "TheoCoombes", 21
+
+    client = cah.init(url=tracker.url, nickname=nickname, type="HYBRID")
+
+    while client.jobCount() > 0 and client.isAlive():
+        client.newJob()
+        client.downloadShard()
+        # Saved shard at ./shard.wat
+
+        processing_shard = 2
+        while processing_shard:
+            # ... process data
+            assert pathlib.Path("shard.wat").read_bytes() == inflated
+            processing_shard -= 1
+
+            client.log("Completed x / y images")  # Updates the client's progress to the server
+
+        client.completeJob(num_pairs_found)
+
+    client.bye()
+    told = tracker.get("/data").json()
+    assert (told["completion_str"], told["total_pairs_scraped"]) == ("2 / 2", 42)
+    assert not client.isAlive()
+
+
 @pytest.mark.parametrize("type", ["HYBRID", "CPU"])
 def test_the_whole_wat_is_written_inflated(tracker, files, wat, type, tmp_path, monkeypatch):
     files["/x.warc.wat.gz"], inflated = wat
