@@ -81,7 +81,11 @@ async fn a_file_needs_no_name() {
     app.new_job(&worker).await.json();
     let brought = bring(&app, address, "images").await;
     assert_eq!(brought.status, StatusCode::CREATED, "{brought:?}");
-    assert!(answer(app.client().get(&brought.text)).await.is(200, "images"));
+    assert!(
+        answer(app.client().get(&brought.text))
+            .await
+            .is(200, "images")
+    );
 }
 
 #[tokio::test]
