@@ -7,6 +7,7 @@ from asyncio import get_running_loop
 from typing import Any, AsyncIterator, Generator, Optional, Type, Union
 
 from . import _native
+from ._known import Brings
 from ._settings import ANONYMOUS, DEFAULT_URL, Settings, worker_type
 from ._telling import tell
 from .core import Client
@@ -42,7 +43,7 @@ class _Connecting:
             await self._client.bye()
 
 
-class AsyncClient:
+class AsyncClient(Brings):
     """A worker of a tracker, for asyncio::
 
         async with cah.AsyncClient.connect("http://127.0.0.1:8080", "ada", "CPU") as client:
@@ -70,31 +71,6 @@ class AsyncClient:
     ) -> _Connecting:
         """Introduces a new worker to the tracker; the arguments are `init`'s."""
         return _Connecting(url, nickname or ANONYMOUS, worker_type(type), settings)
-
-    @property
-    def url(self) -> str:
-        """The tracker's address, with a slash at its end."""
-        return self._native.url
-
-    @property
-    def nickname(self) -> str:
-        """Whom the work is counted for."""
-        return self._native.nickname
-
-    @property
-    def token(self) -> str:
-        """The worker's secret."""
-        return self._native.token
-
-    @property
-    def display_name(self) -> str:
-        """The name that the tracker gave this worker."""
-        return self._native.display_name
-
-    @property
-    def upload_address(self) -> str:
-        """Where results are brought."""
-        return self._native.upload_address or ""
 
     async def job_count(self) -> int:
         """Answers how many jobs are open for such a worker."""

@@ -24,6 +24,7 @@ from typing import (
 )
 
 from . import _native
+from ._known import Brings
 from ._settings import ANONYMOUS, DEFAULT_URL, Settings, worker_type
 from ._telling import tell
 from .errors import (
@@ -62,7 +63,7 @@ def print(message: object) -> None:
     tell(message)
 
 
-class Client(Generic[AnyJob]):
+class Client(Brings, Generic[AnyJob]):
     """A worker of a tracker, and the job that it holds.
 
     It may be used from several threads, and by a process that was forked. While it holds a job, it
@@ -123,33 +124,6 @@ class Client(Generic[AnyJob]):
         tell(f"worker name: {self.display_name}")
         page = f"{self.url}worker/{self.type.lower()}/{self.display_name}"
         tell(f"You can view this worker's progress at {page}")
-
-    # What the tracker said.
-
-    @property
-    def url(self) -> str:
-        """The tracker's address, with a slash at its end."""
-        return self._native.url
-
-    @property
-    def nickname(self) -> str:
-        """Whom the work is counted for."""
-        return self._native.nickname
-
-    @property
-    def token(self) -> str:
-        """The worker's secret."""
-        return self._native.token
-
-    @property
-    def display_name(self) -> str:
-        """The name that the tracker gave this worker, such as `quiet-lynx-042`."""
-        return self._native.display_name
-
-    @property
-    def upload_address(self) -> str:
-        """Where results are brought: any text, such as a URL that takes a `PUT`."""
-        return self._native.upload_address or ""
 
     # Jobs.
 

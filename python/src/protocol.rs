@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crawlingathome::{
-    Client, ClientError, CountsPairs, Cpu, DownloadOptions, Gpu, Hybrid, Kind, Lease, Shard,
+    Client, ClientError, CountsPairs, Cpu, DownloadOptions, Gpu, Hybrid, Kind, Lease, ReadsWats,
+    Shard,
     distcompute::{self, Data},
 };
 use pyo3::IntoPyObject;
@@ -82,8 +83,7 @@ impl Crawler for Hybrid {
         folder: &Path,
         options: &DownloadOptions,
     ) -> Outcome<PathBuf> {
-        let downloaded = client.download_shard(shard, folder, options).await;
-        downloaded.map_err(Failure::Download)
+        download_wat(client, shard, folder, options).await
     }
 
     async fn complete(lease: &Lease<Self>, work: Work) -> Result<()> {
@@ -98,8 +98,7 @@ impl Crawler for Cpu {
         folder: &Path,
         options: &DownloadOptions,
     ) -> Outcome<PathBuf> {
-        let downloaded = client.download_shard(shard, folder, options).await;
-        downloaded.map_err(Failure::Download)
+        download_wat(client, shard, folder, options).await
     }
 
     async fn complete(lease: &Lease<Self>, work: Work) -> Result<()> {
@@ -129,6 +128,16 @@ impl Crawler for Gpu {
     async fn flag_invalid(lease: &Lease<Self>) -> Result<()> {
         lease.flag_invalid().await
     }
+}
+
+async fn download_wat<K: ReadsWats>(
+    client: &Client<K>,
+    shard: &Shard,
+    folder: &Path,
+    options: &DownloadOptions,
+) -> Outcome<PathBuf> {
+    let downloaded = client.download_shard(shard, folder, options).await;
+    downloaded.map_err(Failure::Download)
 }
 
 async fn complete_with_pairs<K: CountsPairs>(lease: &Lease<K>, work: Work) -> Result<()> {

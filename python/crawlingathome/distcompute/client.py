@@ -7,6 +7,7 @@ import json
 from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
 from .. import _native
+from .._known import Known
 from .._settings import ANONYMOUS, Settings
 from .._telling import logger
 from ..errors import RequestError, ServerError, WorkerTimedOutError, ZeroJobError
@@ -20,7 +21,7 @@ _JSON = "<!json!>"
 Data = Union[str, List[Any], Dict[str, Any]]
 
 
-class Client:
+class Client(Known):
     """A worker of one stage of a project, and the job that it holds.
 
     It may be used from several threads, and by a process that was forked. While it holds a job, it
@@ -65,21 +66,6 @@ class Client:
     def url(self) -> str:
         """The tracker's address, without a slash at its end."""
         return self._native.url.rstrip("/")
-
-    @property
-    def nickname(self) -> str:
-        """Whom the work is counted for."""
-        return self._native.nickname
-
-    @property
-    def token(self) -> str:
-        """The worker's secret."""
-        return self._native.token
-
-    @property
-    def display_name(self) -> str:
-        """The name that the tracker gave this worker."""
-        return self._native.display_name
 
     @property
     def project(self) -> str:
