@@ -196,6 +196,18 @@ def test_the_build_is_given_what_it_copies():
                 assert path == REPOSITORY or any(path.is_relative_to(one) for one in given)
 
 
+def test_the_build_is_given_every_member_of_the_workspace():
+    """Cargo reads the manifests of all of them, whatever it builds, and looks for their sources."""
+    lines = (DEPLOY / "Dockerfile.dockerignore").read_text().split("\n")
+    given = [REPOSITORY / line[1:] for line in lines if line.startswith("!")]
+    workspace = tomllib.loads((REPOSITORY / "Cargo.toml").read_text())["workspace"]
+    members = [path for member in workspace["members"] for path in REPOSITORY.glob(member)]
+    assert len(members) > 10
+    for member in members:
+        for needed in (member / "Cargo.toml", member / "src"):
+            assert any(needed.is_relative_to(one) for one in given), needed
+
+
 def test_the_build_is_given_what_the_sources_include():
     lines = (DEPLOY / "Dockerfile.dockerignore").read_text().split("\n")
     given = [REPOSITORY / line[1:] for line in lines if line.startswith("!")]
