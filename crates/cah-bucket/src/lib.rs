@@ -2,6 +2,7 @@
 
 use std::{env, sync::Arc, time::Duration};
 
+use cah_protocol::is_loopback;
 use object_store::{
     ClientConfigKey, ObjectStore, RetryConfig,
     aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey},
@@ -106,7 +107,7 @@ fn client(url: &Url, retry: RetryConfig) -> Result<AmazonS3> {
         builder = builder.with_config(key, REQUEST_DEADLINE);
     }
     if let Some(endpoint) = plain_http_endpoint(&builder) {
-        if !is_loopback(&endpoint) && !allows_http(&builder) {
+        if !endpoint.host_str().is_some_and(is_loopback) && !allows_http(&builder) {
             return Err(bad(format!(
                 "its endpoint {endpoint} is not encrypted; use https, or set AWS_ALLOW_HTTP=true"
             )));
@@ -140,16 +141,6 @@ fn allows_http(builder: &AmazonS3Builder) -> bool {
     builder.get_config_value(&key).as_deref() == Some("true")
 }
 
-/// Whether a URL leads to this machine: to `localhost`, a name below it, or a loopback address.
-pub fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
-}
-
 /// Few retries: who opens a place waits for the answer.
 pub fn impatient() -> RetryConfig {
     RetryConfig {
@@ -162,16 +153,6 @@ pub fn impatient() -> RetryConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_this_machine_is_trusted_without_encryption() {
-        let loopback = |text: &str| is_loopback(&Url::parse(text).unwrap());
-        assert!(loopback("http://127.0.0.1:9000"));
-        assert!(loopback("http://localhost:9000"));
-        assert!(loopback("http://[::1]:9000"));
-        assert!(!loopback("http://10.0.0.1:9000"));
-        assert!(!loopback("http://localhost.example.org"));
-    }
 
     #[test]
     fn an_object_has_a_bucket_and_a_path() {

@@ -5,6 +5,7 @@
 //! in which every candidate ends.
 
 pub mod distcompute;
+mod host;
 mod outcome;
 mod shard;
 mod text;
@@ -12,6 +13,7 @@ mod wire;
 mod worker;
 
 pub use distcompute::{stage_letter, stage_of_letter};
+pub use host::is_loopback;
 pub use outcome::{Outcome, OutcomeCounts, Phase};
 pub use shard::{IDS_PER_CHUNK, IDS_PER_SHARD, Piece, Shard, UnknownPiece};
 pub use text::{

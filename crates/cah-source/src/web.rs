@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use cah_bucket::is_loopback;
 use cah_fetch::{ErrorKind, FetchError, Guard};
+use cah_protocol::is_loopback;
 use futures::{Stream, StreamExt, TryStreamExt, stream::BoxStream};
 use reqwest::{Client, Response, StatusCode, header};
 use url::Url;
@@ -34,7 +34,7 @@ impl WebFile {
         let client = match guard {
             Some(guard) => guard.watch(client),
             // Whatever proxy the environment names, `localhost` is another machine there.
-            None if is_loopback(&url) => client.no_proxy(),
+            None if url.host_str().is_some_and(is_loopback) => client.no_proxy(),
             None => client,
         };
         Ok(Self {

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use cah_bucket::is_loopback;
-use cah_protocol::UNKNOWN_WORKER;
+use cah_protocol::{UNKNOWN_WORKER, is_loopback};
 use reqwest::{RequestBuilder, Response, StatusCode, Url, header, redirect};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -106,6 +105,7 @@ impl Api {
     }
 
     /// When calls are tried again.
+    #[cfg(feature = "files")]
     pub(crate) fn retry(&self) -> RetryPolicy {
         self.retry
     }
@@ -205,7 +205,7 @@ fn http_for(base: &Url) -> Result<reqwest::Client, ClientError> {
         // A redirect would turn a POST into a GET: the person is told the right address.
         .redirect(redirect::Policy::none());
     // No proxy of the environment leads to this machine itself.
-    if is_loopback(base) {
+    if base.host_str().is_some_and(is_loopback) {
         http = http.no_proxy();
     }
     http.build().map_err(ClientError::Setup)

@@ -110,6 +110,7 @@ impl<K: Kind> Client<K> {
         }
     }
 
+    #[cfg(feature = "files")]
     pub(crate) fn session(&self) -> &Session {
         &self.session
     }

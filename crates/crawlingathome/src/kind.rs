@@ -40,8 +40,11 @@ impl CountsPairs for Hybrid {}
 impl CountsPairs for Gpu {}
 
 /// What begins with a WAT file.
+#[cfg(feature = "files")]
 pub trait ReadsWats: Kind {}
+#[cfg(feature = "files")]
 impl ReadsWats for Hybrid {}
+#[cfg(feature = "files")]
 impl ReadsWats for Cpu {}
 
 mod sealed {

@@ -26,7 +26,8 @@
 //! both shards of a WAT file at once; [`distcompute`] has the workers of other projects.
 //!
 //! Clients download what a shard is made from and upload what is handed over:
-//! [`Client::download_shard`], [`Client::upload`]. Programs without an async runtime use
+//! [`Client::download_shard`], [`Client::upload`]. They need most of the dependencies; programs that
+//! only lease and report leave the feature `files` out. Programs without an async runtime use
 //! [`blocking`].
 
 mod api;
@@ -34,29 +35,39 @@ pub mod blocking;
 mod client;
 mod config;
 pub mod distcompute;
+#[cfg(feature = "files")]
 mod download;
 mod dump;
 mod error;
 mod held;
 mod kind;
 mod lease;
+#[cfg(feature = "files")]
 mod reach;
 mod retry;
+#[cfg(feature = "files")]
 mod rsync;
 mod session;
+#[cfg(feature = "files")]
 mod upload;
+#[cfg(feature = "files")]
 mod whole_wat;
 
-pub use cah_archive::{ArchiveError, Extracted, Limits, Refusal};
 pub use cah_protocol::{OutcomeCounts, Piece, Shard, WorkerType};
 pub use client::{Client, CpuClient, GpuClient, HybridClient};
 pub use config::ClientConfig;
-pub use download::{DownloadError, DownloadOptions};
 pub use dump::Dump;
 pub use error::ClientError;
-pub use kind::{CountsPairs, Cpu, Gpu, Hybrid, Kind, ReadsWats};
+pub use kind::{CountsPairs, Cpu, Gpu, Hybrid, Kind};
 pub use lease::Lease;
 pub use retry::RetryPolicy;
-pub use rsync::RsyncError;
-pub use upload::{UploadError, UploadOptions};
-pub use whole_wat::{WholeWat, WholeWatClient};
+
+#[cfg(feature = "files")]
+pub use {
+    cah_archive::{ArchiveError, Extracted, Limits, Refusal},
+    download::{DownloadError, DownloadOptions},
+    kind::ReadsWats,
+    rsync::RsyncError,
+    upload::{UploadError, UploadOptions},
+    whole_wat::{WholeWat, WholeWatClient},
+};

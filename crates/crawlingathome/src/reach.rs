@@ -1,7 +1,7 @@
 //! Which addresses a tracker may name.
 
-use cah_bucket::is_loopback;
 use cah_fetch::{Config, ConfigError, Guard, is_public};
+use cah_protocol::is_loopback;
 use url::{Host, Url};
 
 /// What names of private networks end in; nobody can register one below them.
@@ -28,7 +28,7 @@ fn is_private(tracker: &str) -> bool {
         Some(Host::Domain(name)) => {
             let name = name.trim_end_matches('.');
             let is_private = PRIVATE_NAMES.iter().any(|end| name.ends_with(end));
-            is_loopback(&url) || !name.contains('.') || is_private
+            is_loopback(name) || !name.contains('.') || is_private
         }
         None => false,
     }

@@ -1,10 +1,5 @@
-use std::path::{Path, PathBuf};
-
 use super::{Lease, runtime::Shared};
-use crate::{
-    ClientConfig, ClientError, Cpu, DownloadError, DownloadOptions, Dump, Extracted, Gpu, Hybrid,
-    Kind, ReadsWats, Shard, UploadError, UploadOptions,
-};
+use crate::{ClientConfig, ClientError, Cpu, Dump, Gpu, Hybrid, Kind};
 
 /// A worker that takes a shard the whole way from WAT to pairs.
 pub type HybridClient = Client<Hybrid>;
@@ -18,8 +13,8 @@ pub type GpuClient = Client<Gpu>;
 /// A Crawling@Home worker, see [`crate::Client`]. Clones are the same worker.
 #[derive(Debug)]
 pub struct Client<K: Kind> {
-    inner: crate::Client<K>,
-    shared: Shared,
+    pub(super) inner: crate::Client<K>,
+    pub(super) shared: Shared,
 }
 
 impl<K: Kind> Client<K> {
@@ -129,61 +124,6 @@ impl<K: Kind> Client<K> {
     /// The worker without a job, to be loaded later.
     pub fn dump(&self) -> Dump {
         self.inner.dump()
-    }
-
-    /// The blocking face of a worker that is there already.
-    pub(super) fn over(inner: crate::Client<K>, shared: Shared) -> Self {
-        Self { inner, shared }
-    }
-}
-
-impl<K: ReadsWats> Client<K> {
-    /// Writes a shard's WAT file, inflated, to `shard.wat` in a folder.
-    ///
-    /// # Errors
-    /// See [`DownloadError::is_of_the_url`].
-    pub fn download_shard(
-        &self,
-        shard: &Shard,
-        folder: &Path,
-        options: &DownloadOptions,
-    ) -> Result<PathBuf, DownloadError> {
-        let download = self.inner.download_shard(shard, folder, options);
-        self.shared.wait(download)
-    }
-}
-
-impl Client<Gpu> {
-    /// Downloads what a CPU worker handed over, and extracts it into a folder.
-    ///
-    /// # Errors
-    /// See [`DownloadError::is_of_the_url`].
-    pub fn download_shard(
-        &self,
-        shard: &Shard,
-        folder: &Path,
-        options: &DownloadOptions,
-    ) -> Result<Extracted, DownloadError> {
-        let download = self.inner.download_shard(shard, folder, options);
-        self.shared.wait(download)
-    }
-}
-
-impl Client<Cpu> {
-    /// Brings a file to the upload address, and gives what to complete the job with.
-    ///
-    /// # Errors
-    /// As [`crate::Client::upload_with`].
-    pub fn upload(&self, file: &Path) -> Result<String, UploadError> {
-        self.shared.wait(self.inner.upload(file))
-    }
-
-    /// As [`upload`](Self::upload).
-    ///
-    /// # Errors
-    /// As [`crate::Client::upload_with`].
-    pub fn upload_with(&self, file: &Path, options: &UploadOptions) -> Result<String, UploadError> {
-        self.shared.wait(self.inner.upload_with(file, options))
     }
 }
 

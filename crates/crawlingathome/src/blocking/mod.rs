@@ -25,10 +25,14 @@
 
 mod client;
 pub mod distcompute;
+#[cfg(feature = "files")]
+mod files;
 mod lease;
 mod runtime;
+#[cfg(feature = "files")]
 mod whole_wat;
 
 pub use client::{Client, CpuClient, GpuClient, HybridClient};
 pub use lease::Lease;
+#[cfg(feature = "files")]
 pub use whole_wat::WholeWatClient;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use cah_bucket::is_loopback;
 use cah_fetch::ErrorKind;
+use cah_protocol::is_loopback;
 use futures::{Stream, StreamExt, stream};
 use reqwest::{Body, Response, StatusCode, Url, header, redirect};
 
@@ -53,7 +53,7 @@ impl Upload {
             .connect_timeout(CONNECT_TIMEOUT);
         let client = match &self.guard {
             Some(guard) => guard.watch(client),
-            None if is_loopback(url) => client.no_proxy(),
+            None if url.host_str().is_some_and(is_loopback) => client.no_proxy(),
             None => client,
         };
         // A redirect would have to be sent the whole file again.
