@@ -120,19 +120,8 @@ impl Api {
         request: impl Fn(&reqwest::Client) -> RequestBuilder,
         retry: RetryPolicy,
     ) -> Result<String, ClientError> {
-        let mut pauses = retry.start();
-        loop {
-            let failure = match self.attempt(request(&self.http)).await {
-                Err(failure) if self.can_pass(&failure) => failure,
-                answer => return answer,
-            };
-            let Some(pause) = pauses.next() else {
-                return Err(failure);
-            };
-            let pause = jittered(pause);
-            tracing::warn!("{failure}; trying again in {pause:.1?}");
-            tokio::time::sleep(pause).await;
-        }
+        let attempt = || self.attempt(request(&self.http));
+        retry.run(attempt, |error| self.can_pass(error)).await
     }
 
     /// Whether the same call may succeed later.
@@ -222,12 +211,6 @@ fn parse_base(url: &str) -> Result<Url, ClientError> {
         base.set_path(&format!("{}/", base.path()));
     }
     Ok(base)
-}
-
-/// Half to the whole of a pause, so that the workers of a tracker that comes back do not all come
-/// in the same moment.
-pub(crate) fn jittered(pause: Duration) -> Duration {
-    pause.mul_f64(rand::random_range(0.5..=1.0))
 }
 
 /// Whether a 404 is the protocol's own. Proxies and web servers word theirs otherwise.

@@ -1,6 +1,6 @@
 //! When a call is tried again.
 
-use std::time::Duration;
+use std::{fmt::Display, time::Duration};
 
 use tokio::time::Instant;
 
@@ -37,6 +37,27 @@ impl RetryPolicy {
         }
     }
 
+    /// Tries again what failed and can pass, until it does or it is time to give up.
+    pub(crate) async fn run<T, E: Display, F: Future<Output = Result<T, E>>>(
+        &self,
+        attempt: impl Fn() -> F,
+        can_pass: impl Fn(&E) -> bool,
+    ) -> Result<T, E> {
+        let mut pauses = self.start();
+        loop {
+            let failure = match attempt().await {
+                Err(failure) if can_pass(&failure) => failure,
+                done => return done,
+            };
+            let Some(pause) = pauses.next() else {
+                return Err(failure);
+            };
+            let pause = jittered(pause);
+            tracing::warn!("{failure}; trying again in {pause:.1?}");
+            tokio::time::sleep(pause).await;
+        }
+    }
+
     pub(crate) fn start(&self) -> Pauses {
         Pauses {
             next: self.first_pause,
@@ -44,6 +65,12 @@ impl RetryPolicy {
             deadline: self.give_up_after.map(|limit| Instant::now() + limit),
         }
     }
+}
+
+/// Half to the whole of a pause, so that the workers of a tracker that comes back do not all come
+/// in the same moment.
+pub(crate) fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(rand::random_range(0.5..=1.0))
 }
 
 /// The pauses of one call.

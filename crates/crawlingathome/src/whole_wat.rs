@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
-    ClientConfig, ClientError, CpuClient, DownloadError, DownloadOptions, Dump,
-    api::{Api, jittered},
+    ClientConfig, ClientError, CpuClient, DownloadError, DownloadOptions, Dump, api::Api,
+    retry::jittered,
 };
 
 /// A WAT file with both of its shards.

@@ -9,7 +9,7 @@ use futures::{Stream, StreamExt, stream};
 use reqwest::{Body, Response, StatusCode, Url, header, redirect};
 
 use super::{Upload, UploadError, shown};
-use crate::api::{first_line, jittered, root_cause};
+use crate::api::{first_line, root_cause};
 
 /// A file of this length is not sent before a server that does not want it had time to say so: one
 /// that hangs up midway is not heard any more.
@@ -32,19 +32,8 @@ impl Upload {
             url.set_path(&path);
         }
         let http = self.http_client(&url)?;
-        let mut pauses = self.retry.start();
-        loop {
-            let failure = match self.put(&http, &url).await {
-                Err(failure) if failure.can_pass() => failure,
-                done => return done,
-            };
-            let Some(pause) = pauses.next() else {
-                return Err(failure);
-            };
-            let pause = jittered(pause);
-            tracing::warn!("{failure}; trying again in {pause:.1?}");
-            tokio::time::sleep(pause).await;
-        }
+        let attempt = || self.put(&http, &url);
+        self.retry.run(attempt, UploadError::can_pass).await
     }
 
     fn http_client(&self, url: &Url) -> Result<reqwest::Client, UploadError> {
