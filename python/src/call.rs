@@ -13,14 +13,20 @@ const SIGNALS_EVERY: Duration = Duration::from_millis(50);
 /// What a call came to.
 pub(crate) type Outcome<T> = Result<T, Failure>;
 
+/// The event loop of a call that is awaited; a call without one blocks.
+pub(crate) type EventLoop<'py> = Option<Bound<'py, PyAny>>;
+
+/// What Python gets of a call: what it came to, or an awaitable of that.
+pub(crate) type Answer<'py> = PyResult<Bound<'py, PyAny>>;
+
 /// Carries a call out: blocking, or with an `event_loop` as an awaitable. `then` makes the answer
 /// for Python of what came out.
 pub(crate) fn call<'py, T, U>(
     py: Python<'py>,
-    event_loop: Option<Bound<'py, PyAny>>,
+    event_loop: EventLoop<'py>,
     call: impl Future<Output = Outcome<T>> + Send + 'static,
     then: impl FnOnce(Outcome<T>) -> PyResult<U> + Send + 'static,
-) -> PyResult<Bound<'py, PyAny>>
+) -> Answer<'py>
 where
     T: Send + 'static,
     U: for<'any> IntoPyObject<'any>,
@@ -63,7 +69,7 @@ fn awaitable<'py, T, U>(
     event_loop: Bound<'py, PyAny>,
     call: impl Future<Output = Outcome<T>> + Send + 'static,
     then: impl FnOnce(Outcome<T>) -> PyResult<U> + Send + 'static,
-) -> PyResult<Bound<'py, PyAny>>
+) -> Answer<'py>
 where
     T: Send + 'static,
     U: for<'any> IntoPyObject<'any>,

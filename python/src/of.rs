@@ -9,19 +9,13 @@ use std::{
 };
 
 use crawlingathome::{ClientError, DownloadOptions, Lease};
-use pyo3::{prelude::*, types::PyAny};
+use pyo3::prelude::*;
 
 use crate::{
-    call::{Outcome, call},
+    call::{Answer, EventLoop, Outcome, call},
     errors::Failure,
     protocol::{Crawler, Protocol, Work},
 };
-
-/// What a call answers: what came out, or an awaitable of it.
-type Answer<'py> = PyResult<Bound<'py, PyAny>>;
-
-/// The event loop of a call that is awaited.
-type EventLoop<'py> = Option<Bound<'py, PyAny>>;
 
 /// A worker and the job that it holds. Clones share both.
 pub(crate) struct Of<P: Protocol> {

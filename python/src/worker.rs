@@ -12,10 +12,10 @@ use crawlingathome::{
     Client, ClientConfig, ClientError, Cpu, DownloadOptions, Dump, Gpu, Hybrid, Kind, RetryPolicy,
     UploadError, UploadOptions, WholeWat, WholeWatClient, distcompute,
 };
-use pyo3::{exceptions::PyValueError, prelude::*, types::PyAny};
+use pyo3::{exceptions::PyValueError, prelude::*};
 
 use crate::{
-    call::{Outcome, call},
+    call::{Answer, EventLoop, Outcome, call},
     errors::Failure,
     of::{Of, Wanted},
     protocol::{Job, Protocol, Stage, Work},
@@ -72,9 +72,6 @@ macro_rules! each_crawler {
 /// ever), and between two signs of life.
 type Patience = (Option<f64>, Option<f64>, f64);
 
-/// The event loop of a call that is awaited.
-type EventLoop<'py> = Option<Bound<'py, PyAny>>;
-
 #[pymethods]
 impl Worker {
     /// Introduces a new worker of Crawling@Home: HYBRID, CPU or GPU.
@@ -87,7 +84,7 @@ impl Worker {
         worker_type: &str,
         patience: Patience,
         r#loop: EventLoop<'py>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    ) -> Answer<'py> {
         let config = config(url, nickname, patience)?;
         let worker_type: WorkerType =
             worker_type
@@ -115,7 +112,7 @@ impl Worker {
         stage: String,
         patience: Patience,
         r#loop: EventLoop<'py>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    ) -> Answer<'py> {
         let config = config(url, nickname, patience)?;
         let connecting = async move {
             let client = distcompute::Client::connect(config, &stage).await?;
@@ -200,17 +197,13 @@ impl Worker {
 
     /// The number of open jobs.
     #[pyo3(signature = (r#loop=None))]
-    fn job_count<'py>(
-        &self,
-        py: Python<'py>,
-        r#loop: EventLoop<'py>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    fn job_count<'py>(&self, py: Python<'py>, r#loop: EventLoop<'py>) -> Answer<'py> {
         each!(self.worker(py)?, of => of.job_count(py, r#loop))
     }
 
     /// Leases a job and answers what `job` is then; one that was held goes back first.
     #[pyo3(signature = (r#loop=None))]
-    fn new_job<'py>(&self, py: Python<'py>, r#loop: EventLoop<'py>) -> PyResult<Bound<'py, PyAny>> {
+    fn new_job<'py>(&self, py: Python<'py>, r#loop: EventLoop<'py>) -> Answer<'py> {
         each!(self.worker(py)?, of => of.new_job(py, r#loop))
     }
 
@@ -221,7 +214,7 @@ impl Worker {
         py: Python<'py>,
         pairs: u64,
         r#loop: EventLoop<'py>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    ) -> Answer<'py> {
         each!(self.worker(py)?, of => of.complete(py, Work::Pairs(pairs), r#loop))
     }
 
@@ -232,69 +225,43 @@ impl Worker {
         py: Python<'py>,
         text: String,
         r#loop: EventLoop<'py>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    ) -> Answer<'py> {
         each!(self.worker(py)?, of => of.complete(py, Work::Text(text), r#loop))
     }
 
     /// Says that what another worker handed over cannot be used.
     #[pyo3(signature = (r#loop=None))]
-    fn flag_invalid<'py>(
-        &self,
-        py: Python<'py>,
-        r#loop: EventLoop<'py>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    fn flag_invalid<'py>(&self, py: Python<'py>, r#loop: EventLoop<'py>) -> Answer<'py> {
         each!(self.worker(py)?, of => of.flag_invalid(py, r#loop))
     }
 
     /// Gives the job back because it cannot be done.
     #[pyo3(signature = (reason, r#loop=None))]
-    fn fail<'py>(
-        &self,
-        py: Python<'py>,
-        reason: String,
-        r#loop: EventLoop<'py>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    fn fail<'py>(&self, py: Python<'py>, reason: String, r#loop: EventLoop<'py>) -> Answer<'py> {
         each!(self.worker(py)?, of => of.fail(py, reason, r#loop))
     }
 
     /// Gives the job back without a word; does nothing where none is held.
     #[pyo3(signature = (r#loop=None))]
-    fn give_back<'py>(
-        &self,
-        py: Python<'py>,
-        r#loop: EventLoop<'py>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    fn give_back<'py>(&self, py: Python<'py>, r#loop: EventLoop<'py>) -> Answer<'py> {
         each!(self.worker(py)?, of => of.give_back(py, r#loop))
     }
 
     /// Tells what the worker is doing.
     #[pyo3(signature = (text, r#loop=None))]
-    fn log<'py>(
-        &self,
-        py: Python<'py>,
-        text: String,
-        r#loop: EventLoop<'py>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    fn log<'py>(&self, py: Python<'py>, text: String, r#loop: EventLoop<'py>) -> Answer<'py> {
         each!(self.worker(py)?, of => of.log(py, text, r#loop))
     }
 
     /// Whether the tracker still knows this worker.
     #[pyo3(signature = (r#loop=None))]
-    fn is_alive<'py>(
-        &self,
-        py: Python<'py>,
-        r#loop: EventLoop<'py>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    fn is_alive<'py>(&self, py: Python<'py>, r#loop: EventLoop<'py>) -> Answer<'py> {
         each!(self.worker(py)?, of => of.is_alive(py, r#loop))
     }
 
     /// Asks where to bring results from now on; nothing for a stage of DistCompute.
     #[pyo3(signature = (r#loop=None))]
-    fn update_upload_address<'py>(
-        &self,
-        py: Python<'py>,
-        r#loop: EventLoop<'py>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    fn update_upload_address<'py>(&self, py: Python<'py>, r#loop: EventLoop<'py>) -> Answer<'py> {
         let worker = self.worker(py)?;
         let asking = async move {
             each_crawler!(worker, of => of.client.update_upload_address().await)
@@ -314,7 +281,7 @@ impl Worker {
         piece_only: bool,
         allow_private_addresses: Option<bool>,
         r#loop: EventLoop<'py>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    ) -> Answer<'py> {
         let worker = self.worker(py)?;
         let wanted = Wanted {
             folder,
@@ -333,7 +300,7 @@ impl Worker {
         file: PathBuf,
         allow_private_addresses: Option<bool>,
         r#loop: EventLoop<'py>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    ) -> Answer<'py> {
         let mut options = UploadOptions::default();
         options.allow_private_addresses = allow_private_addresses;
         let worker = self.worker(py)?;
@@ -351,11 +318,7 @@ impl Worker {
 
     /// Asks for a whole WAT file: the `wat` and the `shards` of a dump, the second as JSON.
     #[pyo3(signature = (r#loop=None))]
-    fn next_wat<'py>(
-        &self,
-        py: Python<'py>,
-        r#loop: EventLoop<'py>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    fn next_wat<'py>(&self, py: Python<'py>, r#loop: EventLoop<'py>) -> Answer<'py> {
         let client = self.of_whole_wats(py)?;
         let asking = async move {
             let wat = client.next_wat().await?;
@@ -376,7 +339,7 @@ impl Worker {
         folder: PathBuf,
         allow_private_addresses: Option<bool>,
         r#loop: EventLoop<'py>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    ) -> Answer<'py> {
         let (client, wat) = (self.of_whole_wats(py)?, whole_wat(wat)?);
         let mut options = DownloadOptions::default();
         options.allow_private_addresses = allow_private_addresses;
@@ -396,7 +359,7 @@ impl Worker {
         wat: (String, String),
         urls: BTreeMap<u64, String>,
         r#loop: EventLoop<'py>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    ) -> Answer<'py> {
         let (client, wat) = (self.of_whole_wats(py)?, whole_wat(wat)?);
         let handing_over = async move { Ok(client.complete(&wat, &urls).await?) };
         call(py, r#loop, handing_over, |completed| Ok(completed?))
@@ -404,7 +367,7 @@ impl Worker {
 
     /// Leaves the tracker, which re-opens the job.
     #[pyo3(signature = (r#loop=None))]
-    fn bye<'py>(&self, py: Python<'py>, r#loop: EventLoop<'py>) -> PyResult<Bound<'py, PyAny>> {
+    fn bye<'py>(&self, py: Python<'py>, r#loop: EventLoop<'py>) -> Answer<'py> {
         each!(self.worker(py)?, of => of.bye(py, r#loop))
     }
 }

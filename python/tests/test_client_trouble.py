@@ -17,11 +17,16 @@ PACKAGE = pathlib.Path(__file__).parents[1]
 IMPATIENT = cah.Settings(connect_deadline=0, deadline=0)
 
 
-@pytest.fixture
-def tracker(tmp_path):
+def two_shards(tmp_path, *flags):
+    """A tracker with the two shards of a WAT file."""
     paths = tmp_path / "wat.paths"
     paths.write_text("crawl-data/0.warc.wat.gz")
-    with Tracker(tmp_path, ["--wat-paths", paths]) as tracker:
+    return Tracker(tmp_path, ["--wat-paths", paths], *flags)
+
+
+@pytest.fixture
+def tracker(tmp_path):
+    with two_shards(tmp_path) as tracker:
         yield tracker
 
 
@@ -64,9 +69,7 @@ def test_answers_that_are_none(status, body, error, words):
 
 
 def test_a_tracker_that_is_away_is_waited_for(tmp_path):
-    paths = tmp_path / "wat.paths"
-    paths.write_text("crawl-data/0.warc.wat.gz")
-    tracker = Tracker(tmp_path, ["--wat-paths", paths])
+    tracker = two_shards(tmp_path)
     with tracker:
         client = cah.init(tracker.url, "ada")
         client.newJob()
@@ -83,9 +86,7 @@ def test_a_tracker_that_is_away_is_waited_for(tmp_path):
 
 
 def test_a_deadline_ends_what_is_in_vain(tmp_path):
-    paths = tmp_path / "wat.paths"
-    paths.write_text("crawl-data/0.warc.wat.gz")
-    with Tracker(tmp_path, ["--wat-paths", paths]) as tracker:
+    with two_shards(tmp_path) as tracker:
         client = cah.init(tracker.url, "ada", settings=cah.Settings(deadline=1))
     with pytest.raises(cah.ServerError, match="no tracker answers"):
         client.newJob()
@@ -108,9 +109,7 @@ def test_five_hundreds_pass():
 
 
 def test_a_worker_that_timed_out(tmp_path):
-    paths = tmp_path / "wat.paths"
-    paths.write_text("crawl-data/0.warc.wat.gz")
-    with Tracker(tmp_path, ["--wat-paths", paths], "--idle-timeout=1") as tracker:
+    with two_shards(tmp_path, "--idle-timeout=1") as tracker:
         client = cah.init(tracker.url, "ada", settings=cah.Settings(heartbeat=3600))
         deadline = time.monotonic() + 60
         while tracker.get("/data").json()["total_connected_workers"] > 0:
@@ -123,9 +122,7 @@ def test_a_worker_that_timed_out(tmp_path):
 
 
 def test_a_held_job_is_kept_alive(tmp_path):
-    paths = tmp_path / "wat.paths"
-    paths.write_text("crawl-data/0.warc.wat.gz")
-    with Tracker(tmp_path, ["--wat-paths", paths], "--idle-timeout=2") as tracker:
+    with two_shards(tmp_path, "--idle-timeout=2") as tracker:
         client = cah.init(tracker.url, "ada", settings=cah.Settings(heartbeat=0.2))
         client.newJob()
         # Long work, in which Python is busy with itself.
