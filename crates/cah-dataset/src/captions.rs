@@ -2,12 +2,13 @@
 
 use arrow_array::{Array, RecordBatch, StringArray};
 use bytes::Bytes;
+use cah_task::blocking;
 use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
 
 use crate::{
     error::{DatasetError, Result},
     names::ShardNames,
-    storage::{Store, blocking},
+    storage::Store,
 };
 
 /// What identifies a pair: the address of its image and its text.

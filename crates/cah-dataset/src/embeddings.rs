@@ -10,11 +10,12 @@ use std::{
     path::PathBuf,
 };
 
+use cah_task::blocking;
 use half::f16;
 
 use crate::{
     error::{DatasetError, Result},
-    storage::{ObjectWriter, Sealed, blocking},
+    storage::{ObjectWriter, Sealed},
 };
 
 /// Bytes of rows in memory.

@@ -2,6 +2,7 @@
 
 use arrow_array::RecordBatch;
 use arrow_schema::{ArrowError, SchemaRef};
+use cah_task::blocking;
 use parquet::{
     arrow::ArrowWriter,
     basic::{Compression, ZstdLevel},
@@ -15,7 +16,7 @@ use parquet::{
 
 use crate::{
     error::{DatasetError, Result},
-    storage::{ObjectWriter, Sealed, blocking},
+    storage::{ObjectWriter, Sealed},
 };
 
 /// Rows that are collected before they are encoded.

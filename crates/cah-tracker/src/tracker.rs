@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Duration};
 
 use cah_protocol::WorkerType;
+use cah_task::blocking;
 use futures::FutureExt;
 use tokio::{
     net::TcpListener,
@@ -17,7 +18,6 @@ use crate::{
     config::Config,
     connections::{self, Patience},
     error::TrackerError,
-    operation::finished,
     routes::{self, Callers},
     service::Service,
     staging::Staging,
@@ -303,7 +303,7 @@ async fn keep_fresh(tls: Tls) {
         ticks.tick().await;
         let tls = tls.clone();
         // Reading files is no work for the threads that answer.
-        finished(tokio::task::spawn_blocking(move || tls.reload()).await);
+        blocking(move || tls.reload()).await;
     }
 }
 

@@ -43,8 +43,3 @@ pub trait Observer: Send + Sync {
     /// A shard is done.
     fn finished(&self, report: &ShardReport);
 }
-
-/// Runs work that waits for the disk away from the async threads.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    pipeline::finished(tokio::task::spawn_blocking(work).await)
-}

@@ -1,6 +1,7 @@
 //! A WAT file read on the async side and parsed on a thread of its own.
 
 use bytes::Bytes;
+use cah_task::blocking;
 use cah_wat::{Options, Page, PageReader, Piece};
 use futures::StreamExt;
 use tokio::sync::mpsc;
@@ -36,10 +37,9 @@ pub(crate) async fn read_pages(
     });
     let (chunks, arriving) = mpsc::channel(CHUNKS);
     let location = source.location().to_owned();
-    let parsing =
-        tokio::task::spawn_blocking(move || parse(reader, arriving, &location, &progress, sink));
+    let parsing = blocking(move || parse(reader, arriving, &location, &progress, sink));
     let ((), parsed) = tokio::join!(send_bytes(source, start, chunks), parsing);
-    crate::pipeline::finished(parsed)
+    parsed
 }
 
 /// Moves bytes from the file to the parser until the parser has enough.

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use cah_dataset::HandedOver;
-use tokio::{sync::mpsc, task::spawn_blocking};
+use cah_task::blocking;
+use tokio::sync::mpsc;
 
 use crate::{
     Progress, WorkerError,
-    pipeline::{Fetched, Images, Numbered, Steps, finished},
+    pipeline::{Fetched, Images, Numbered, Steps},
 };
 
 /// The longest image that is read where the hand-over does not name a lower limit, in bytes.
@@ -27,8 +28,8 @@ impl Images for Unpacked<'_> {
         self.progress.take_over(about.candidates, &about.outcomes);
         let (next, images) = mpsc::channel(self.waiting);
         let handed_over = self.handed_over.clone();
-        let reading = spawn_blocking(move || read(&handed_over, &next));
-        steps.spawn(async { finished(reading.await) });
+        let reading = blocking(move || read(&handed_over, &next));
+        steps.spawn(reading);
         Ok(images)
     }
 }

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use cah_bucket::{PART_BYTES, RemoteUpload};
 use cah_staged::StagedFile;
+use cah_task::blocking;
 use sha2::{Digest as _, Sha256};
 
-use super::blocking;
 use crate::{
     error::{DatasetError, Result},
     manifest::FileEntry,

@@ -5,6 +5,7 @@ use std::{env, fmt, fs::File, io, path::PathBuf, sync::Arc, time::Duration};
 use bytes::Bytes;
 use cah_bucket::{self as bucket, OneLine, RemoteUpload};
 use cah_staged::{self as staged, StagedFile};
+use cah_task::blocking;
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
     Error as StoreError, ObjectStore, ObjectStoreExt, RetryConfig, local::LocalFileSystem,
@@ -14,7 +15,6 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::{
-    blocking,
     location::Location,
     object::{ObjectWriter, Sink},
 };

@@ -11,13 +11,14 @@ use std::{
     io::{self, BufRead, BufReader, Read, Write},
 };
 
+use cah_task::blocking;
 use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use super::{WriteError, finished};
+use super::WriteError;
 use crate::clock::Timestamp;
 use crate::store::{ArchiveError, Batch, DAY, Rows, Store, StoreError, TABLES};
 
@@ -59,8 +60,8 @@ pub enum RestoreError {
 /// # Errors
 /// [`RestoreError::Backup`].
 pub async fn check_backup(from: impl Read + Send + 'static) -> Result<(), RestoreError> {
-    let reading = tokio::task::spawn_blocking(move || read_tables(from, |_| true));
-    finished(reading.await).map_err(RestoreError::Backup)
+    let read = blocking(move || read_tables(from, |_| true)).await;
+    read.map_err(RestoreError::Backup)
 }
 
 /// Writes everything that the store has, as it is at one moment; returns the number of rows.
@@ -69,9 +70,9 @@ pub async fn check_backup(from: impl Read + Send + 'static) -> Result<(), Restor
 /// A store that refuses, a place that cannot be written to.
 pub async fn backup(store: &dyn Store, to: impl Write + Send + 'static) -> Result<u64, WriteError> {
     let (send, rows) = mpsc::channel(WAITING);
-    let writing = tokio::task::spawn_blocking(move || write(rows, to));
+    let writing = blocking(move || write(rows, to));
     let dumped = store.dump(send).await;
-    let written = finished(writing.await);
+    let written = writing.await;
     // A full disk ends the dump as well, and says more.
     let rows = written?;
     dumped?;
@@ -123,10 +124,10 @@ pub async fn restore(
     until: Timestamp,
 ) -> Result<(), RestoreError> {
     let (send, rows) = mpsc::channel(WAITING);
-    let reading = tokio::task::spawn_blocking(move || read(from, &send));
+    let reading = blocking(move || read(from, &send));
     let loaded = store.load(rows, replace, until).await;
     // The reader tells the store what is wrong with the file, and ends when the store is done.
-    finished(reading.await).map_err(RestoreError::Backup)?;
+    reading.await.map_err(RestoreError::Backup)?;
     Ok(loaded?)
 }
 

@@ -2,10 +2,11 @@
 
 use std::io::{self, BufWriter, Write};
 
+use cah_task::blocking;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::{WriteError, finished};
+use super::WriteError;
 use crate::store::{
     CompletionRecord, FailedAttempt, JobRecord, StageCounts, Store, Task, stage_name,
 };
@@ -33,7 +34,7 @@ pub async fn export(
 ) -> Result<u64, WriteError> {
     let stages = store.counts().await?.stages;
     let (send, lines) = mpsc::channel(WAITING);
-    let writing = tokio::task::spawn_blocking(move || write(lines, to));
+    let writing = blocking(move || write(lines, to));
     let mut exported = 0;
     while exported < limit {
         let most = u32::try_from(limit - exported).unwrap_or(BATCH).min(BATCH);
@@ -52,7 +53,7 @@ pub async fn export(
         }
     }
     drop(send);
-    finished(writing.await)?;
+    writing.await?;
     Ok(exported)
 }
 

@@ -18,7 +18,6 @@ use std::io;
 
 use cah_protocol::stage_of_letter;
 use thiserror::Error;
-use tokio::task::JoinError;
 
 use crate::store::StoreError;
 
@@ -32,11 +31,6 @@ pub enum WriteError {
     /// The place cannot be written to.
     #[error("it cannot be written: {0}")]
     Place(#[from] io::Error),
-}
-
-/// The result of work that nobody cancels; a panic in it continues here.
-pub(crate) fn finished<T>(work: Result<T, JoinError>) -> T {
-    work.unwrap_or_else(|failure| std::panic::resume_unwind(failure.into_panic()))
 }
 
 /// The longest name of a stage, in characters.

@@ -15,6 +15,7 @@ use axum::{
     routing::{get, post},
 };
 use cah_protocol::{check_banner, check_message};
+use cah_task::blocking;
 use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio_util::io::ReaderStream;
@@ -348,8 +349,7 @@ async fn received(body: Body) -> Result<BufReader<File>, ApiError> {
 async fn off_the_runtime<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, ApiError> {
-    let done = operation::finished(tokio::task::spawn_blocking(work).await);
-    done.map_err(|error| no_room(&error))
+    blocking(work).await.map_err(|error| no_room(&error))
 }
 
 fn send(mut file: File, content_type: &'static str) -> Result<Response, ApiError> {

@@ -8,6 +8,7 @@ use axum::{
     http::request::Parts,
 };
 use cah_protocol::{MAX_RESULT_BYTES, WorkerType};
+use cah_task::blocking;
 use futures::StreamExt;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
@@ -18,7 +19,6 @@ use tokio::{
 
 use super::{App, error::ApiError};
 use crate::{
-    operation::finished,
     store::{Caller, Role},
     token::TokenHash,
 };
@@ -240,7 +240,7 @@ impl FromRequest<App> for LargeFields {
             // Nobody else has to wait meanwhile.
             _ => {
                 let _parsing = turn(&app.turns.parsing).await?;
-                finished(tokio::task::spawn_blocking(move || Fields::parse(&body)).await)
+                blocking(move || Fields::parse(&body)).await
             }
         };
         fields.map(Self)

@@ -7,16 +7,14 @@ use std::{
 };
 
 use bytes::Bytes;
+use cah_task::blocking;
 use futures::{Stream, StreamExt};
 use tempfile::TempPath;
 use thiserror::Error;
-use tokio::{fs, io::AsyncWriteExt, task::spawn_blocking, time::timeout};
+use tokio::{fs, io::AsyncWriteExt, time::timeout};
 
 use super::SweepError;
-use crate::{
-    operation::finished,
-    store::{State, Store, StoreError, Telling},
-};
+use crate::store::{State, Store, StoreError, Telling};
 
 /// How long an upload may be silent.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -80,11 +78,11 @@ impl Folder {
         let temporary = self.receive(bytes).await?;
         let name = format!("{number}-{:032x}{ENDING}", rand::random::<u128>());
         let (folder, to) = (self.folder.clone(), self.folder.join(&name));
-        let publish = spawn_blocking(move || {
+        let publish = blocking(move || {
             temporary.persist(to)?;
             std::fs::File::open(folder)?.sync_all()
         });
-        finished(publish.await)?;
+        publish.await?;
         Ok(name)
     }
 
@@ -94,14 +92,14 @@ impl Folder {
         bytes: impl Stream<Item = Result<Bytes, E>>,
     ) -> Result<TempPath, StagingError> {
         let folder = self.folder.clone();
-        let made = spawn_blocking(move || {
+        let made = blocking(move || {
             std::fs::create_dir_all(&folder)?;
             let file = tempfile::Builder::new()
                 .prefix(UNFINISHED)
                 .tempfile_in(folder);
             file.map(tempfile::NamedTempFile::into_parts)
         });
-        let (file, path) = finished(made.await)?;
+        let (file, path) = made.await?;
         let mut file = fs::File::from_std(file);
         let mut bytes = std::pin::pin!(bytes);
         let mut length = 0;

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use cah_fetch::{Fetcher, Guard};
 use cah_protocol::Shard;
+use cah_task::{blocking, finished};
 use cah_wat::Rules;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{CHANNEL, PipelineConfig, Settings, Steps, all, finished, settings};
+use super::{CHANNEL, PipelineConfig, Settings, Steps, all, settings};
 use crate::{
     Progress, Source, WorkerError,
     gather::{Gathering, resume},
@@ -94,17 +95,16 @@ impl CpuPipeline {
         );
         let resuming = AbortOnDropHandle::new(tokio::spawn(resuming));
         let progress = progress.clone();
-        let keeping = tokio::task::spawn_blocking(move || {
+        let keeping = blocking(move || {
             let mut gathering = gathering;
             while let Some(fetched) = images.blocking_recv() {
                 gathering.keep(fetched, &progress)?;
             }
             Ok(gathering)
         });
-        let kept = async { finished(keeping.await) };
-        let (gathering, ()) = futures::try_join!(kept, all(&mut steps))?;
+        let (gathering, ()) = futures::try_join!(keeping, all(&mut steps))?;
         // Asked last: where the file could not be read, that is what counts.
-        finished(resuming.await)?;
+        finished(resuming.await).await?;
         Ok(gathering)
     }
 }

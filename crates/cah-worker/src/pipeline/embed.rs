@@ -8,9 +8,10 @@ use std::{sync::Arc, time::Duration};
 use cah_clip::{ClipError, Model, Pixels, SafetyTag, SafetyTagger, cosine};
 use cah_dataset::Nsfw;
 use cah_protocol::Outcome;
+use cah_task::finished;
 use futures::StreamExt;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{Mutex, mpsc, oneshot},
     time::timeout,
 };
 use tokio_util::task::AbortOnDropHandle;
@@ -68,7 +69,7 @@ pub(super) struct Judge {
 /// The task that embeds what all shards bring.
 pub(super) struct Embedder {
     asked: mpsc::Sender<Ask>,
-    _task: AbortOnDropHandle<()>,
+    task: Mutex<AbortOnDropHandle<()>>,
 }
 
 /// A sample that waits for its batch.
@@ -89,7 +90,7 @@ impl Embedder {
         let task = tokio::spawn(embed_batches(asks, judge, pool, batch));
         Self {
             asked,
-            _task: AbortOnDropHandle::new(task),
+            task: Mutex::new(AbortOnDropHandle::new(task)),
         }
     }
 
@@ -106,10 +107,20 @@ impl Embedder {
             progress: progress.clone(),
             answer,
         };
-        // The task ends with this, or by a panic of the model, which it passes on this way.
-        let gone = "the task that embeds goes on for as long as somebody asks";
-        assert!(self.asked.send(ask).await.is_ok(), "{gone}");
-        answered.await.expect(gone).map_err(WorkerError::Clip)
+        if self.asked.send(ask).await.is_err() {
+            self.gone().await;
+        }
+        match answered.await {
+            Ok(answer) => answer.map_err(WorkerError::Clip),
+            Err(_) => self.gone().await,
+        }
+    }
+
+    /// Where the task is gone while somebody asks: by a panic of the model, which continues here,
+    /// or because the runtime shuts down.
+    async fn gone(&self) -> ! {
+        finished((&mut *self.task.lock().await).await).await;
+        unreachable!("the task that embeds goes on for as long as somebody asks");
     }
 }
 
@@ -199,5 +210,35 @@ impl Judge {
             return Err(Outcome::Unsafe);
         }
         Ok((similarity, nsfw))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An embedder whose task has ended.
+    fn ended(task: tokio::task::JoinHandle<()>) -> Embedder {
+        Embedder {
+            asked: mpsc::channel(1).0,
+            task: Mutex::new(AbortOnDropHandle::new(task)),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_the_model_reaches_whoever_asks() {
+        let embedder = ended(tokio::spawn(async { panic!("broken model") }));
+        let asking = tokio::spawn(async move { embedder.gone().await });
+        let panic = asking.await.unwrap_err().into_panic();
+        assert_eq!(panic.downcast_ref(), Some(&"broken model"));
+    }
+
+    #[tokio::test]
+    async fn a_runtime_that_shuts_down_is_no_panic() {
+        let task = tokio::spawn(std::future::pending());
+        task.abort();
+        let embedder = ended(task);
+        let asking = timeout(Duration::from_millis(50), embedder.gone());
+        assert!(asking.await.is_err());
     }
 }

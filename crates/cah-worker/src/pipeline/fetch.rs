@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use cah_fetch::{ErrorKind, OptOut};
 use cah_protocol::Outcome;
+use cah_task::finished;
 use futures::{StreamExt, stream::FuturesOrdered};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
@@ -57,7 +58,7 @@ impl CpuRun {
                     }
                 }
                 Some(task) = under_way.next(), if !under_way.is_empty() => {
-                    if !hand_over(&next, super::finished(task)).await {
+                    if !hand_over(&next, finished(task).await).await {
                         return Ok(());
                     }
                 }

@@ -15,6 +15,7 @@ mod room;
 mod settings;
 mod write;
 
+use cah_task::finished;
 pub use cpu::CpuPipeline;
 use cpu::CpuRun;
 pub use gpu::GpuPipeline;
@@ -236,14 +237,9 @@ pub(crate) type Steps = JoinSet<Result<(), WorkerError>>;
 /// Waits until all steps have ended.
 async fn all(steps: &mut Steps) -> Result<(), WorkerError> {
     while let Some(step) = steps.join_next().await {
-        finished(step)?;
+        finished(step).await?;
     }
     Ok(())
-}
-
-/// The result of a task that nobody cancels; a panic in it continues here.
-pub(crate) fn finished<T>(task: Result<T, tokio::task::JoinError>) -> T {
-    task.unwrap_or_else(|failure| std::panic::resume_unwind(failure.into_panic()))
 }
 
 /// What comes through a channel, as a stream.

@@ -1,12 +1,13 @@
 use std::time::Instant;
 
 use cah_dataset::HandOver;
+use cah_task::blocking;
 use crawlingathome::{ClientError, Cpu, Lease, UploadOptions};
 use serde::{Deserialize, Serialize};
 
 use super::{Job, Work};
 use crate::{
-    CpuPipeline, HandedOn, Made, ShardReport, WorkerError, blocking,
+    CpuPipeline, HandedOn, Made, ShardReport, WorkerError,
     gather::{Gathering, Packed, TAR},
     pipeline::PROGRAM,
     state::{Identity, JobFolder},

@@ -2,11 +2,12 @@ use std::sync::Arc;
 
 use cah_dataset::{DatasetError, HandedOver, Store};
 use cah_protocol::Shard;
+use cah_task::blocking;
 use crawlingathome::{ClientError, DownloadOptions, Gpu, Lease};
 
 use super::{Job, Work};
 use crate::{
-    GpuPipeline, ShardReport, WorkerError, blocking,
+    GpuPipeline, ShardReport, WorkerError,
     pipeline::Settings,
     state::{Identity, JobFolder},
     unpack::Unpacked,

@@ -3,12 +3,13 @@
 use std::{convert::Infallible, time::Duration};
 
 use cah_dataset::DatasetError;
+use cah_task::blocking;
 use crawlingathome::{
     Client, ClientConfig, ClientError, DownloadError, Dump, Kind, Lease, UploadError,
 };
 
 use super::{Job, Terms, Work};
-use crate::{Observer, Progress, ShardReport, WorkerError, blocking, state::Desk};
+use crate::{Observer, Progress, ShardReport, WorkerError, state::Desk};
 
 /// When the tracker first hears how far a shard is: there is something to tell by then.
 const FIRST_PROGRESS: Duration = Duration::from_secs(2);

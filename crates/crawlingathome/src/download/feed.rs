@@ -4,6 +4,7 @@ use std::io::{self, Read};
 
 use bytes::Bytes;
 use cah_source::{Source, SourceError};
+use cah_task::blocking;
 use futures::StreamExt;
 use tokio::sync::mpsc;
 
@@ -40,15 +41,6 @@ pub(super) async fn through<T: Send + 'static>(
     // Work that gets too few bytes complains as well, about less.
     sent?;
     worked
-}
-
-/// Runs work that blocks away from the async threads.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        // Only a runtime that shuts down cancels such work, and then nobody polls this.
-        Err(failure) => std::panic::resume_unwind(failure.into_panic()),
-    }
 }
 
 async fn send(wanted: Wanted<'_>, chunks: mpsc::Sender<Option<Bytes>>) -> Result<(), SourceError> {

@@ -8,6 +8,7 @@ use std::{
 
 use cah_archive::{Extracted, Limits};
 use cah_fetch::Guard;
+use cah_task::blocking;
 
 use super::{
     DownloadError, DownloadOptions,
@@ -79,12 +80,12 @@ pub(super) async fn download(
             // Beside its end, where there is room for it, and in a folder of its own: what else the
             // server may send lands there.
             let within = folder.clone();
-            let staged = feed::blocking(move || staging(&within)).await;
+            let staged = blocking(move || staging(&within)).await;
             let staged = staged.map_err(|error| DownloadError::write(&folder, error))?;
             let archive = staged.path().join("archive");
             rsync::fetch(address, &archive, limits.total, guard.as_ref()).await?;
             let address = address.clone();
-            feed::blocking(move || {
+            blocking(move || {
                 let opened = File::open(&archive);
                 let file = opened.map_err(|error| DownloadError::write(&archive, error))?;
                 let extracted = extract(file, &address, &folder, &limits);

@@ -17,7 +17,6 @@ use cah_protocol::{Piece, Shard};
 use cah_source::Source;
 
 pub use error::DownloadError;
-pub(crate) use feed::blocking;
 
 use crate::{Client, Gpu, Kind, ReadsWats, reach};
 

@@ -5,13 +5,13 @@ use std::{fs::File, io::Read, path::PathBuf, time::Duration};
 use bytes::{Bytes, BytesMut};
 use cah_bucket::{BadBucket, OneLine, PART_BYTES, RemoteUpload};
 use cah_staged::StagedFile;
+use cah_task::blocking;
 use futures::StreamExt;
 use object_store::{RetryConfig, path::Path as ObjectPath};
 use tokio_util::task::TaskTracker;
 use url::Url;
 
 use super::{CHUNK, Upload, UploadError, with_slash};
-use crate::download::blocking;
 
 /// How long the parts of an upload that failed are seen off.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(30);

@@ -15,11 +15,12 @@ use std::{
     io::{self, BufRead, BufReader, Read},
 };
 
+use cah_task::blocking;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use super::{WrongStages, check_stages, finished};
+use super::{WrongStages, check_stages};
 use crate::store::{Added, Store, StoreError};
 
 /// Entries in one transaction, and their text at most.
@@ -168,11 +169,8 @@ impl CheckedList {
         format: Format,
     ) -> Result<Self, ImportError> {
         let of_shards = format.is_of_shards();
-        let entries = tokio::task::spawn_blocking(move || check::check(list, &format)).await;
-        Ok(Self {
-            entries: finished(entries)?,
-            of_shards,
-        })
+        let entries = blocking(move || check::check(list, &format)).await?;
+        Ok(Self { entries, of_shards })
     }
 }
 
@@ -204,7 +202,7 @@ pub async fn import(
 ) -> Result<Imported, ImportError> {
     prepare(store, of_shards, stages).await?;
     let (send, mut batches) = mpsc::channel(2);
-    let reading = tokio::task::spawn_blocking(move || read_batches(entries, &send));
+    let reading = blocking(move || read_batches(entries, &send));
     let mut total = Added::default();
     while let Some(batch) = batches.recv().await {
         let added = match of_shards {
@@ -218,7 +216,7 @@ pub async fn import(
         total.added += added.added;
         total.known += added.known;
     }
-    finished(reading.await).map_err(ImportError::Keep)?;
+    reading.await.map_err(ImportError::Keep)?;
     Ok(Imported {
         added: total.added,
         jobs: if of_shards { 2 } else { 1 } * total.added,
