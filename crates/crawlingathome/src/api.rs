@@ -68,6 +68,16 @@ impl Api {
         self.parse(&text)
     }
 
+    /// The same in one attempt.
+    pub(crate) async fn post_once<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let text = self.post_text(path, body, RetryPolicy::once()).await?;
+        self.parse(&text)
+    }
+
     pub(crate) async fn get_text(
         &self,
         path: &str,
@@ -124,6 +134,14 @@ impl Api {
         retry.run(attempt, |error| self.can_pass(error)).await
     }
 
+    /// Makes attempts until one is answered for good, or it is time to give up.
+    pub(crate) async fn patiently<T, F: Future<Output = Result<T, ClientError>>>(
+        &self,
+        attempt: impl Fn() -> F,
+    ) -> Result<T, ClientError> {
+        self.retry.run(attempt, |error| self.can_pass(error)).await
+    }
+
     /// Whether the same call may succeed later.
     fn can_pass(&self, error: &ClientError) -> bool {
         match error {
@@ -144,6 +162,13 @@ impl Api {
         let elsewhere = new_location(&answer);
         let text = answer.text().await.map_err(unreachable)?;
         match status {
+            // Nothing of the protocol looks so. Some proxies give their own pages any of these.
+            StatusCode::OK | StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN
+                if looks_like_html(&text) =>
+            {
+                let page = first_line(&text);
+                Err(self.not_a_tracker(format!("it says {} `{page}`", status.as_u16())))
+            }
             StatusCode::OK => Ok(text),
             StatusCode::BAD_REQUEST => Err(ClientError::Refused(first_line(&text))),
             StatusCode::FORBIDDEN => Err(ClientError::ZeroJobs(first_line(&text))),

@@ -53,6 +53,7 @@ impl<K: Kind> Client<K> {
             display_name: identity.display_name,
             nickname: config.nickname,
             returning: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
         };
         Ok(Self::of(session, identity.upload_address))
     }
@@ -77,6 +78,7 @@ impl<K: Kind> Client<K> {
             display_name: dump.display_name.clone().unwrap_or_default(),
             nickname: dump.nickname.clone(),
             returning: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
         };
         let client = Self::of(session, dump.upload_address.clone().unwrap_or_default());
         let shard = dump.shard()?;
@@ -170,13 +172,14 @@ impl<K: Kind> Client<K> {
         self.session.api.get("api/jobCount", &query).await
     }
 
-    /// Leases a job (`POST /api/newJob`); one that this worker still held is re-opened.
+    /// Leases a job (`POST /api/newJob`); one that this worker still held is re-opened, and counts as
+    /// failed. Where this future is dropped, the job that may have been leased goes back.
     ///
     /// # Errors
     /// [`ClientError::ZeroJobs`] when none is open.
     pub async fn lease(&self) -> Result<Lease<K>, ClientError> {
-        let job: JobResponse = self.session.new_job().await?;
-        Ok(Lease::start(self.session.clone(), Shard::try_from(job)?))
+        let hold = |session, job: JobResponse| Ok(Lease::start(session, Shard::try_from(job)?));
+        self.session.lease(hold).await
     }
 
     /// Tells what the worker is doing while it holds no job (`POST /api/updateProgress`), in one
@@ -185,7 +188,7 @@ impl<K: Kind> Client<K> {
     /// # Errors
     /// Whatever the tracker says.
     pub async fn log(&self, progress: &str) -> Result<(), ClientError> {
-        send_progress(&self.session, progress.to_owned()).await
+        send_progress(&self.session, progress).await
     }
 
     /// Whether the tracker still knows this worker (`POST /api/validateWorker`).

@@ -81,6 +81,7 @@ impl Client {
             display_name: identity.display_name,
             nickname: config.nickname,
             returning: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
         };
         Ok(Self {
             session: Arc::new(session),
@@ -129,16 +130,18 @@ impl Client {
         self.session.api.get("api/jobCount", &query).await
     }
 
-    /// Leases a job (`POST /api/newJob`); one that this worker still held is re-opened.
+    /// Leases a job (`POST /api/newJob`); see [`crate::Client::lease`].
     ///
     /// # Errors
     /// [`ClientError::ZeroJobs`] when none is open.
     pub async fn lease(&self) -> Result<Lease, ClientError> {
-        let job: JobResponse = self.session.new_job().await?;
-        Ok(Lease {
-            held: Held::start(self.session.clone(), job.number),
-            text: job.data,
-        })
+        let hold = |session, job: JobResponse| {
+            Ok(Lease {
+                held: Held::start(session, job.number),
+                text: job.data,
+            })
+        };
+        self.session.lease(hold).await
     }
 
     /// The same worker with connections of its own; see [`crate::Client::afresh`].
@@ -166,7 +169,7 @@ impl Client {
     /// # Errors
     /// Whatever the tracker says.
     pub async fn log(&self, progress: &str) -> Result<(), ClientError> {
-        send_progress(&self.session, progress.to_owned()).await
+        send_progress(&self.session, progress).await
     }
 
     /// Whether the tracker still knows this worker (`POST /api/validateWorker`).

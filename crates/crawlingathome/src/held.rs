@@ -77,7 +77,7 @@ impl Held {
 
     pub(crate) async fn log(&self, progress: &str) -> Result<(), ClientError> {
         self.set_progress(progress);
-        send_progress(&self.session, fit(progress)).await
+        send_progress(&self.session, progress).await
     }
 
     pub(crate) async fn lost(&self) {
@@ -98,13 +98,14 @@ impl Held {
 
     /// Tells in one attempt that the job cannot be done, and why.
     pub(crate) async fn fail(&self, reason: &str) -> Result<(), ClientError> {
-        // Where the tracker does not hear it, it re-opens the job when the next one is asked for.
-        self.let_go();
         let failure = Failure {
             message: fit(reason),
             number: self.number,
         };
-        self.session.tell_own("api/failJob", failure).await
+        let told = self.session.tell_own("api/failJob", failure).await;
+        // Where the tracker did not hear it, it re-opens the job when the next one is asked for.
+        self.let_go();
+        told
     }
 
     /// Leaves the job with the worker although nobody holds it here any more: for another process
@@ -116,8 +117,9 @@ impl Held {
 
     /// Gives the job back, and waits until the tracker has heard it; in one attempt.
     pub(crate) async fn give_back(&self) -> Result<(), ClientError> {
+        let told = give_back(&self.session, self.number).await;
         self.let_go();
-        give_back(&self.session, self.number).await
+        told
     }
 }
 
@@ -162,7 +164,7 @@ async fn beat(session: Arc<Session>, progress: Arc<Mutex<String>>, lost: Cancell
     loop {
         tokio::time::sleep(session.heartbeat).await;
         let line = text_of(&progress).clone();
-        match send_progress(&session, line).await {
+        match send_progress(&session, &line).await {
             Err(ClientError::WorkerTimedOut) => return lost.cancel(),
             // The next heartbeat is the retry.
             Err(error) => tracing::warn!("no heartbeat: {error}"),
@@ -181,7 +183,8 @@ fn fit(progress: &str) -> String {
 }
 
 /// One attempt: the next line of progress is the retry.
-pub(crate) async fn send_progress(session: &Session, progress: String) -> Result<(), ClientError> {
+pub(crate) async fn send_progress(session: &Session, progress: &str) -> Result<(), ClientError> {
+    let progress = fit(progress);
     session
         .tell_once("api/updateProgress", Progress { progress })
         .await

@@ -11,7 +11,7 @@ pub struct RetryPolicy {
     pub first_pause: Duration,
     /// The longest pause.
     pub longest_pause: Duration,
-    /// The time after which a call fails; `None` tries for ever.
+    /// How long after its first failure a call is tried again; `None` tries for ever.
     pub give_up_after: Option<Duration>,
 }
 
@@ -43,12 +43,15 @@ impl RetryPolicy {
         attempt: impl Fn() -> F,
         can_pass: impl Fn(&E) -> bool,
     ) -> Result<T, E> {
-        let mut pauses = self.start();
+        // Counted from the first failure: a long upload that breaks off near its end has not used
+        // its time up.
+        let mut pauses = None;
         loop {
             let failure = match attempt().await {
                 Err(failure) if can_pass(&failure) => failure,
                 done => return done,
             };
+            let pauses = pauses.get_or_insert_with(|| self.start());
             let Some(pause) = pauses.next() else {
                 return Err(failure);
             };
@@ -114,5 +117,18 @@ mod tests {
         }
         assert_eq!(taken, [1, 2, 4, 4]);
         assert!(RetryPolicy::once().start().next().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_attempt_uses_no_time_up() {
+        let attempts = std::cell::Cell::new(0);
+        let attempt = || async {
+            attempts.set(attempts.get() + 1);
+            tokio::time::sleep(Duration::from_secs(24 * 3600)).await;
+            Err::<(), _>("broken off")
+        };
+        let policy = RetryPolicy::default();
+        assert!(policy.run(attempt, |_| attempts.get() < 2).await.is_err());
+        assert_eq!(attempts.get(), 2);
     }
 }

@@ -1,13 +1,14 @@
 //! One worker, as its tracker knows it: who it is, and how its calls are worded.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use cah_protocol::{SUCCESS, WorkerType, distcompute};
+use cah_task::finished;
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::task::JoinHandle;
+use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::{ClientError, RetryPolicy, api::Api};
 
@@ -67,6 +68,8 @@ pub(crate) struct Session {
     /// A job that is on its way back: it has to arrive before another one is asked for, or it would
     /// count as one that failed.
     pub(crate) returning: Mutex<Option<JoinHandle<()>>>,
+    /// Held by whoever asks for a job.
+    pub(crate) turn: tokio::sync::Mutex<()>,
 }
 
 impl Session {
@@ -80,6 +83,7 @@ impl Session {
             nickname: self.nickname.clone(),
             heartbeat: self.heartbeat,
             returning: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
         })
     }
 
@@ -121,13 +125,54 @@ impl Session {
             .await
     }
 
-    /// Leases a job, once the last one has arrived where it was given back.
-    pub(crate) async fn new_job<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
+    /// Leases a job, which `hold` makes a lease of.
+    pub(crate) async fn lease<J, L>(
+        self: &Arc<Self>,
+        hold: fn(Arc<Self>, J) -> Result<L, ClientError>,
+    ) -> Result<L, ClientError>
+    where
+        J: DeserializeOwned + 'static,
+        L: Send + 'static,
+    {
+        self.api.patiently(|| self.ask_for_job(hold)).await
+    }
+
+    /// Asks for a job once, in a task that goes on where the caller gives up: the tracker may have
+    /// leased the job by then. The lease nobody waits for any more is dropped, and so given back.
+    async fn ask_for_job<J, L>(
+        self: &Arc<Self>,
+        hold: fn(Arc<Self>, J) -> Result<L, ClientError>,
+    ) -> Result<L, ClientError>
+    where
+        J: DeserializeOwned + 'static,
+        L: Send + 'static,
+    {
+        let session = self.clone();
+        let (answer, leased) = oneshot::channel();
+        let asking = tokio::spawn(async move {
+            // Until a lease that nobody wants is on its way back: see `returning`.
+            let _turn = session.turn.lock().await;
+            session.wait_for_the_last_job().await;
+            let call = session.call(Nothing {});
+            let job = session.api.post_once("api/newJob", &call).await;
+            let lease = job.and_then(|job| hold(session.clone(), job));
+            drop(answer.send(lease));
+        });
+        match leased.await {
+            Ok(lease) => lease,
+            Err(_) => {
+                finished(asking.await).await;
+                unreachable!("whoever asks for a job answers");
+            }
+        }
+    }
+
+    /// Waits until the last job has arrived where it was given back.
+    async fn wait_for_the_last_job(&self) {
         let returning = self.returning().take();
         if let Some(returning) = returning {
             let _ = returning.await;
         }
-        self.ask("api/newJob", Nothing {}).await
     }
 
     pub(crate) async fn is_alive(&self) -> Result<bool, ClientError> {

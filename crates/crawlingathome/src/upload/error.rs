@@ -71,6 +71,7 @@ impl UploadError {
         match self {
             Self::Broken { .. } => true,
             Self::Refused { status, .. } => *status >= 500 || matches!(*status, 408 | 429),
+            Self::Rsync(RsyncError::Failed { .. }) => true,
             _ => false,
         }
     }

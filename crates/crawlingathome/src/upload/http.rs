@@ -7,6 +7,7 @@ use cah_fetch::ErrorKind;
 use cah_protocol::is_loopback;
 use futures::{Stream, StreamExt, stream};
 use reqwest::{Body, Response, StatusCode, Url, header, redirect};
+use tokio::{sync::watch, time::timeout};
 
 use super::{Upload, UploadError, shown};
 use crate::api::{first_line, root_cause};
@@ -20,7 +21,7 @@ const HESITATION: Duration = Duration::from_secs(1);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The time that an upload of any length may take, and the slowest line that is waited for beside
-/// that.
+/// that. A server that takes nothing, or says nothing to what it took, gets the first only.
 const GRACE: Duration = Duration::from_secs(300);
 const SLOWEST_PER_SECOND: u64 = 32 << 10;
 
@@ -64,12 +65,16 @@ impl Upload {
             })?;
         }
         let deadline = GRACE + Duration::from_secs(self.length / SLOWEST_PER_SECOND);
+        let (moved, moves) = watch::channel(());
+        let bytes = self.hesitant_bytes().await?;
+        let bytes = bytes.inspect(move |_| moved.send_replace(()));
         let request = http
             .put(url.clone())
             .header(header::CONTENT_LENGTH, self.length)
             .timeout(deadline)
-            .body(Body::wrap_stream(self.hesitant_bytes().await?));
-        let answer = request.send().await;
+            .body(Body::wrap_stream(bytes));
+        let answer = while_it_moves(request.send(), moves).await;
+        let answer = answer.ok_or_else(|| broken("nothing moves any more".into()))?;
         let answer = answer.map_err(|error| broken(root_cause(&error)))?;
         let status = answer.status();
         let text = answer_of(answer).await;
@@ -96,6 +101,21 @@ impl Upload {
             bytes
         })
         .flatten())
+    }
+}
+
+/// What comes of a call, or nothing where no byte moved for too long.
+async fn while_it_moves<F: Future>(call: F, mut moves: watch::Receiver<()>) -> Option<F::Output> {
+    let mut call = std::pin::pin!(call);
+    loop {
+        let moved = tokio::select! {
+            came_out = &mut call => return Some(came_out),
+            moved = timeout(GRACE, moves.changed()) => moved.ok()?,
+        };
+        if moved.is_err() {
+            // Everything is sent, and what is left is to hear of it.
+            return timeout(GRACE, call).await.ok();
+        }
     }
 }
 
@@ -134,7 +154,34 @@ fn handed_in(status: StatusCode, text: &str, url: &Url) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
+
+    use tokio::time::sleep;
+
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_is_waited_for_while_it_moves() {
+        let (moved, moves) = watch::channel(());
+        let call = async move {
+            for _ in 0..3 {
+                sleep(GRACE / 2).await;
+                moved.send_replace(());
+            }
+            drop(moved);
+            sleep(GRACE / 2).await;
+        };
+        assert!(while_it_moves(call, moves).await.is_some());
+
+        let (moved, moves) = watch::channel(());
+        assert!(
+            while_it_moves(pending::<()>(), moves.clone())
+                .await
+                .is_none()
+        );
+        drop(moved);
+        assert!(while_it_moves(pending::<()>(), moves).await.is_none());
+    }
 
     #[test]
     fn what_is_handed_in_gives_no_rights_away() {

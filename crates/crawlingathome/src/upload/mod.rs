@@ -139,7 +139,11 @@ impl Upload {
 
     async fn by_rsync(&self, address: &str) -> Result<String, UploadError> {
         let target = format!("{}{}", with_slash(address), self.name);
-        rsync::bring(&self.file, &target, self.guard.as_ref()).await?;
+        let attempt = async || {
+            let brought = rsync::bring(&self.file, &target, self.guard.as_ref()).await;
+            brought.map_err(UploadError::Rsync)
+        };
+        self.retry.run(attempt, UploadError::can_pass).await?;
         Ok(format!("rsync {}", self.name))
     }
 

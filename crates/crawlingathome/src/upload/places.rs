@@ -11,7 +11,7 @@ use object_store::{RetryConfig, path::Path as ObjectPath};
 use tokio_util::task::TaskTracker;
 use url::Url;
 
-use super::{CHUNK, Upload, UploadError, with_slash};
+use super::{CHUNK, Upload, UploadError, shown, with_slash};
 
 /// How long the parts of an upload that failed are seen off.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(30);
@@ -19,29 +19,27 @@ const SETTLE_DEADLINE: Duration = Duration::from_secs(30);
 impl Upload {
     /// Puts the file into a bucket.
     pub(super) async fn to_bucket(&self, url: &Url) -> Result<String, UploadError> {
-        let broken = |reason: String| UploadError::Broken {
-            place: format!("{}://{}", url.scheme(), url.host_str().unwrap_or_default()),
-            reason,
-        };
+        let attempt = || self.once_to_bucket(url);
+        self.retry.run(attempt, UploadError::can_pass).await
+    }
+
+    async fn once_to_bucket(&self, url: &Url) -> Result<String, UploadError> {
+        let place = shown(url.as_str());
         let bad = |error: BadBucket| UploadError::Setup(error.to_string());
         let url = cah_bucket::address(&with_slash(url.as_str())).map_err(bad)?;
         let objects = cah_bucket::below(&url, RetryConfig::default()).map_err(bad)?;
         let aborts = TaskTracker::new();
         let path = ObjectPath::from(self.name.as_str());
         let upload = RemoteUpload::new(objects, path, aborts.clone());
-        let sent = self.send_parts(upload, &broken).await;
+        let sent = self.send_parts(upload, &place).await;
         aborts.close();
         // The parts of an upload that failed may stay where the bucket does not answer any more.
         let _ = tokio::time::timeout(SETTLE_DEADLINE, aborts.wait()).await;
         sent.map(|()| format!("{url}{}", self.name))
     }
 
-    async fn send_parts(
-        &self,
-        mut upload: RemoteUpload,
-        broken: &(impl Fn(String) -> UploadError + Sync),
-    ) -> Result<(), UploadError> {
-        let of_bucket = |error| broken(OneLine(error).to_string());
+    async fn send_parts(&self, mut upload: RemoteUpload, place: &str) -> Result<(), UploadError> {
+        let of_bucket = |error| of_bucket(place, &error);
         let mut bytes = std::pin::pin!(self.bytes().await?);
         let mut part = BytesMut::new();
         while let Some(chunk) = bytes.next().await {
@@ -76,7 +74,7 @@ impl Upload {
                 path: file.clone(),
                 source,
             };
-            let mut from = File::open(&file).map_err(read_error)?;
+            let mut from = File::open(&file).map_err(read_error)?.take(length);
             let mut to = StagedFile::create(target).map_err(&write_error)?;
             let mut buffer = vec![0; CHUNK];
             let mut done = 0;
@@ -95,5 +93,27 @@ impl Upload {
         });
         copied.await?;
         Ok(url.into())
+    }
+}
+
+/// What a bucket's error means. One that does not let this worker in will not do so later.
+fn of_bucket(place: &str, error: &object_store::Error) -> UploadError {
+    use object_store::Error::{NotFound, PermissionDenied, Unauthenticated};
+    let (place, said) = (place.to_owned(), OneLine(error).to_string());
+    let status = match error {
+        Unauthenticated { .. } => 401,
+        PermissionDenied { .. } => 403,
+        NotFound { .. } => 404,
+        _ => {
+            return UploadError::Broken {
+                place,
+                reason: said,
+            };
+        }
+    };
+    UploadError::Refused {
+        place,
+        status,
+        text: said,
     }
 }

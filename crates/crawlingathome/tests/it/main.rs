@@ -27,7 +27,10 @@ use crawlingathome::{
     distcompute::{self, Data},
 };
 use serde_json::{Value, json};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::{
+    Semaphore,
+    mpsc::{UnboundedReceiver, unbounded_channel},
+};
 
 async fn serve(router: Router) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -60,9 +63,11 @@ fn job() -> Json<serde_json::Value> {
 
 /// A tracker that leases the same job again and again, and what else its routes do.
 async fn connected(routes: Router) -> HybridClient {
-    let router = routes
-        .route("/api/new", get(|| async { new_worker() }))
-        .route("/api/newJob", post(|| async { job() }));
+    introduced(routes.route("/api/newJob", post(|| async { job() }))).await
+}
+
+async fn introduced(routes: Router) -> HybridClient {
+    let router = routes.route("/api/new", get(|| async { new_worker() }));
     HybridClient::connect(config(&serve(router).await))
         .await
         .unwrap()
@@ -179,13 +184,78 @@ async fn a_proxy_without_its_tracker_is_waited_out() {
                 1 => (StatusCode::NOT_FOUND, Html("<h1>Not Found</h1>")).into_response(),
                 2 => (StatusCode::FOUND, [("location", "/maintenance")]).into_response(),
                 3 => StatusCode::TOO_MANY_REQUESTS.into_response(),
+                4 => Html("<!doctype html><h1>Back soon</h1>").into_response(),
+                5 => (StatusCode::FORBIDDEN, Html("<h1>Blocked</h1>")).into_response(),
+                6 => (StatusCode::BAD_REQUEST, Html("<h1>Bad</h1>")).into_response(),
                 _ => "success".into_response(),
             }
         }
     };
     let client = connected(Router::new().route("/api/markAsDone", post(complete))).await;
     client.lease().await.unwrap().complete(5).await.unwrap();
-    assert_eq!(answers.load(Ordering::SeqCst), 5);
+    assert_eq!(answers.load(Ordering::SeqCst), 8);
+}
+
+/// Whoever gives up while the tracker leases must not leave a job with a worker that does not know
+/// of it, nor have it counted as failed.
+#[tokio::test]
+async fn a_job_that_nobody_waits_for_goes_back_before_the_next_one() {
+    let (sent, mut called) = unbounded_channel();
+    let returned = sent.clone();
+    let gate = Arc::new(Semaphore::new(0));
+    let leasing = gate.clone();
+    let lease = move || {
+        sent.send("newJob").unwrap();
+        let gate = leasing.clone();
+        async move {
+            gate.acquire().await.unwrap().forget();
+            job()
+        }
+    };
+    let take_back = move || {
+        returned.send("returnJob").unwrap();
+        async { "success" }
+    };
+    let routes = Router::new()
+        .route("/api/newJob", post(lease))
+        .route("/api/returnJob", post(take_back))
+        .route("/api/markAsDone", post(|| async { "success" }));
+    let client = introduced(routes).await;
+    let asking = tokio::spawn({
+        let client = client.clone();
+        async move { client.lease().await.map(drop) }
+    });
+    assert_eq!(called.recv().await, Some("newJob"));
+    asking.abort();
+    assert!(asking.await.unwrap_err().is_cancelled());
+    gate.add_permits(2);
+    client.lease().await.unwrap().complete(1).await.unwrap();
+    assert_eq!(called.recv().await, Some("returnJob"));
+    assert_eq!(called.recv().await, Some("newJob"));
+}
+
+#[tokio::test]
+async fn a_way_back_that_is_cut_short_is_gone_again() {
+    let (sent, mut called) = unbounded_channel();
+    let take_back = move || {
+        sent.send("returnJob").unwrap();
+        std::future::pending::<&str>()
+    };
+    let routes = Router::new()
+        .route("/api/failJob", post(std::future::pending::<&str>))
+        .route("/api/returnJob", post(take_back));
+    let client = connected(routes).await;
+    let lease = client.lease().await.unwrap();
+    let soon = Duration::from_millis(100);
+    tokio::time::timeout(soon, lease.fail("broken"))
+        .await
+        .unwrap_err();
+    tokio::time::timeout(soon, lease.give_back())
+        .await
+        .unwrap_err();
+    assert_eq!(called.recv().await, Some("returnJob"));
+    drop(lease);
+    assert_eq!(called.recv().await, Some("returnJob"));
 }
 
 /// A completion that was long on its way must not close the job that the worker holds by then.
@@ -240,6 +310,9 @@ async fn heartbeats_carry_what_the_protocol_takes() {
     assert_eq!(line.chars().count(), 1_000);
 
     drop(lease);
+    // So do lines of a worker that holds nothing.
+    client.log("three\nlines").await.unwrap();
+    while lines.recv().await.unwrap() != "three lines" {}
     while lines.try_recv().is_ok() {}
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(

@@ -160,7 +160,7 @@ pub(crate) async fn again(test: &str, first: &str, given: &str, env: &[(&str, &s
 }
 
 /// A program called `rsync` that copies below a folder what is asked of `rsync://files.lan/`, or
-/// brought there. Gives the `PATH` with it.
+/// brought there; once in vain where there is a file `busy`. Gives the `PATH` with it.
 #[cfg(unix)]
 pub(crate) fn rsync(folder: &Path) -> String {
     use std::os::unix::fs::PermissionsExt;
@@ -168,6 +168,11 @@ pub(crate) fn rsync(folder: &Path) -> String {
 while [ "$1" != "--" ]; do shift; done
 from=$(echo "$2" | sed "s|^rsync://files.lan|$FILES|")
 to=$(echo "$3" | sed "s|^rsync://files.lan|$FILES|")
+if [ -e "$FILES/busy" ]; then
+    rm "$FILES/busy"
+    echo "@ERROR: max connections (1) reached -- try again later" >&2
+    exit 5
+fi
 if [ ! -e "$from" ]; then
     echo "rsync: link_stat \"$from\" failed: No such file or directory (2)" >&2
     exit 23

@@ -229,7 +229,11 @@ async fn a_bucket_takes_short_and_long_files() {
         let (_folder, path) = file(b"images");
         let client = worker::<Cpu>(Router::new(), "s3://other/a").await;
         let error = client.upload(&path).await.unwrap_err();
-        assert!(matches!(error, UploadError::Broken { .. }), "{error}");
+        // Who is not let in is not let in later.
+        assert!(
+            matches!(error, UploadError::Refused { status: 403, .. }),
+            "{error}"
+        );
         return;
     }
     let endpoint = crate::serve(Router::new().fallback(bucket)).await;
@@ -258,6 +262,7 @@ async fn rsync_brings_files_where_only_it_knows_the_way() {
         let name = url.strip_prefix("rsync ").unwrap();
         let files = PathBuf::from(std::env::var("FILES").unwrap());
         assert_eq!(fs::read(files.join(name)).unwrap(), b"images");
+        assert!(!files.join("busy").exists(), "a busy server is asked again");
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -266,6 +271,7 @@ async fn rsync_brings_files_where_only_it_knows_the_way() {
         ("PATH", path.as_str()),
         ("FILES", folder.path().to_str().unwrap()),
     ];
+    fs::write(folder.path().join("busy"), "").unwrap();
     let test = "upload::rsync_brings_files_where_only_it_knows_the_way";
     again(test, ":", "x", &env).await;
 }
