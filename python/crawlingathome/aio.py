@@ -11,8 +11,8 @@ from ._known import Brings
 from ._settings import ANONYMOUS, DEFAULT_URL, Settings, worker_type
 from ._telling import tell
 from .core import Client
-from .errors import ServerError, WorkerTimedOutError, ZeroJobError
-from .jobs import LEFT_BEHIND, AsyncJob
+from .errors import CrawlingAtHomeError, ServerError, ZeroJobError
+from .jobs import HELD_BACK, AsyncJob
 
 __all__ = ["AsyncClient"]
 
@@ -77,33 +77,26 @@ class AsyncClient(Brings):
         return await self._native.job_count(loop=get_running_loop())
 
     async def new_job(self) -> AsyncJob:
-        """Leases a job; one that is still held goes back first. Raises `ZeroJobError` when none is
-        open."""
+        """Leases a job; one that is still held counts as failed, and is tried later. Raises
+        `ZeroJobError` when none is open."""
         fields = await self._native.new_job(loop=get_running_loop())
         return AsyncJob(self._native, self._settings, fields)
 
     async def jobs(self, wait: Optional[float] = None) -> AsyncIterator[AsyncJob]:
         """Gives one job after the other until none is open; with `wait`, asks again after so many
-        seconds instead.
-
-        A job that is not done when the next one is wanted counts as failed, and is tried later; one
-        that is not done where the loop ends goes back for somebody else.
-        """
-        while True:
-            try:
-                job = await self.new_job()
-            except ZeroJobError:
-                if wait is None:
-                    return
-                await asyncio.sleep(wait)
-                continue
-            try:
-                yield job
-                if not job.is_done:
-                    await job.fail(LEFT_BEHIND)
-            finally:
-                if not job.is_done:
-                    await job.give_back()
+        seconds instead. See `Client.jobs`."""
+        try:
+            while True:
+                try:
+                    job = await self.new_job()
+                except ZeroJobError:
+                    if wait is None and await self.job_count() == 0:
+                        return
+                    await asyncio.sleep(HELD_BACK if wait is None else wait)
+                else:
+                    yield job
+        finally:
+            await self._native.give_back(loop=get_running_loop())
 
     async def log(self, progress: str) -> None:
         """Tells the tracker what the worker is doing; one that is away is not waited for."""
@@ -124,7 +117,7 @@ class AsyncClient(Brings):
         """Leaves the tracker, which re-opens the job."""
         try:
             await self._native.bye(loop=get_running_loop())
-        except (ServerError, WorkerTimedOutError) as error:
+        except CrawlingAtHomeError as error:
             tell(f"the tracker heard no goodbye: {error}")
 
     def __repr__(self) -> str:

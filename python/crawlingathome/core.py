@@ -36,7 +36,7 @@ from .errors import (
     WorkerTimedOutError,
     ZeroJobError,
 )
-from .jobs import LEFT_BEHIND, AnyPath, CPUJob, GPUJob, HybridJob
+from .jobs import HELD_BACK, AnyPath, CPUJob, GPUJob, HybridJob, number_of_pairs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -134,7 +134,7 @@ class Client(Brings, Generic[AnyJob]):
         return count
 
     def newJob(self) -> None:
-        """Asks the tracker for a job; one that is still held goes back first.
+        """Asks the tracker for a job; one that is still held counts as failed, and is tried later.
 
         Raises `ZeroJobError` when none is open.
         """
@@ -159,23 +159,21 @@ class Client(Brings, Generic[AnyJob]):
         seconds instead.
 
         A job that is not done when the next one is wanted counts as failed, and is tried later; one
-        that is not done where the loop ends goes back for somebody else.
+        that is not done where the loop ends goes back for somebody else. A tracker lets a worker
+        whose jobs fail one after the other wait for the next one, and so does this.
         """
-        while True:
-            try:
-                job = self._new_job()
-            except ZeroJobError:
-                if wait is None:
-                    return
-                time.sleep(wait)
-                continue
-            try:
-                yield job
-                if not job.is_done:
-                    job.fail(LEFT_BEHIND)
-            finally:
-                if not job.is_done:
-                    job.give_back()
+        try:
+            while True:
+                try:
+                    job = self._new_job()
+                except ZeroJobError:
+                    if wait is None and self._native.job_count() == 0:
+                        return
+                    time.sleep(HELD_BACK if wait is None else wait)
+                else:
+                    yield job
+        finally:
+            self._native.give_back()
 
     def downloadShard(self, path: AnyPath = "", *, piece_only: bool = False) -> None:
         """Downloads the job's WAT file into the folder `path` as `shard.wat`, inflated.
@@ -238,11 +236,11 @@ class Client(Brings, Generic[AnyJob]):
         tell("updated upload server address")
 
     def bye(self) -> None:
-        """Leaves the tracker, which re-opens the job. A tracker that is away, or does not know the
-        worker any more, is no error."""
+        """Leaves the tracker, which re-opens the job. A tracker that does not hear it, or does not
+        care, is no error."""
         try:
             self._native.bye()
-        except (ServerError, WorkerTimedOutError) as error:
+        except CrawlingAtHomeError as error:
             tell(f"the tracker heard no goodbye: {error}")
         tell("closed worker")
 
@@ -254,6 +252,10 @@ class Client(Brings, Generic[AnyJob]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.display_name} of {self.url}>"
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        """For `pickle`, and so for `multiprocessing`: the same worker with the same job."""
+        return (type(self)._loaded, (self.dump(), self._settings))
 
     job_count = jobCount
     new_job = newJob
@@ -268,7 +270,7 @@ class _CountsPairs(Client[AnyJob]):
     def completeJob(self, total_scraped: SupportsIndex) -> None:
         """Completes the job with the number of pairs that were found. Tried until the tracker
         answers; one that is repeated counts once."""
-        self._native.complete_pairs(total_scraped.__index__())
+        self._native.complete_pairs(number_of_pairs(total_scraped))
         tell("marked job as done")
 
     complete_job = completeJob

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from asyncio import get_running_loop
 from pathlib import Path
@@ -9,13 +10,30 @@ from typing import SupportsIndex, Tuple, Union
 
 from . import _native
 from ._settings import Settings
+from ._telling import tell
+from .errors import RequestError, ServerError
 
 __all__ = ["AsyncJob", "CPUJob", "GPUJob", "HybridJob", "Job"]
 
-# What the tracker is told of a job that a loop over jobs leaves undone.
-LEFT_BEHIND = "the worker asked for the next job without completing this one"
+# Seconds before a worker asks again that gets no job although some are open: others were quicker, or
+# the tracker holds it back.
+HELD_BACK = 5.0
 
 AnyPath = Union[str, "os.PathLike[str]"]
+
+
+def number_of_pairs(count: SupportsIndex) -> int:
+    """The number of pairs as the tracker takes it: any kind of whole number."""
+    try:
+        number = operator.index(count)
+    except TypeError:
+        # Some scripts add it up in floating point.
+        if not (isinstance(count, float) and count.is_integer()):
+            raise RequestError(f"a number of pairs is a whole number, not {count!r}") from None
+        number = int(count)
+    if not 0 <= number < 1 << 64:
+        raise RequestError(f"{number} is no number of pairs")
+    return number
 
 
 class Job:
@@ -58,8 +76,12 @@ class Job:
 
 class _BlockingJob(Job):
     def log(self, progress: str) -> None:
-        """Tells the tracker how far the job is."""
-        self._native.log(progress)
+        """Tells the tracker how far the job is; one that is away is not waited for, and hears the
+        line with the next sign of life."""
+        try:
+            self._native.log(str(progress))
+        except ServerError as error:
+            tell(f"progress was not told: {error}")
 
     def download(self, path: AnyPath = "", *, piece_only: bool = False) -> Path:
         """Downloads the shard into the folder `path`, as `downloadShard` of the client does, and
@@ -87,7 +109,7 @@ class HybridJob(_BlockingJob):
 
     def complete(self, pairs: SupportsIndex) -> None:
         """Completes the job with the number of pairs that were found."""
-        self._native.complete_pairs(pairs.__index__())
+        self._native.complete_pairs(number_of_pairs(pairs))
 
 
 class CPUJob(_BlockingJob):
@@ -107,7 +129,7 @@ class GPUJob(_BlockingJob):
 
     def complete(self, pairs: SupportsIndex) -> None:
         """Completes the job with the number of pairs that were found."""
-        self._native.complete_pairs(pairs.__index__())
+        self._native.complete_pairs(number_of_pairs(pairs))
 
     def flag_invalid(self) -> None:
         """Says that what was handed over cannot be used: the shard goes back to CPU workers."""
@@ -118,8 +140,12 @@ class AsyncJob(Job):
     """A shard that an `AsyncClient` holds."""
 
     async def log(self, progress: str) -> None:
-        """Tells the tracker how far the job is."""
-        await self._native.log(progress, loop=get_running_loop())
+        """Tells the tracker how far the job is; one that is away is not waited for, and hears the
+        line with the next sign of life."""
+        try:
+            await self._native.log(str(progress), loop=get_running_loop())
+        except ServerError as error:
+            tell(f"progress was not told: {error}")
 
     async def download(self, path: AnyPath = "", *, piece_only: bool = False) -> Path:
         """Downloads the shard into the folder `path`, as `downloadShard` of the client does, and
@@ -144,7 +170,8 @@ class AsyncJob(Job):
         if isinstance(result, str):
             await self._native.complete_text(result, loop=get_running_loop())
         else:
-            await self._native.complete_pairs(result.__index__(), loop=get_running_loop())
+            pairs = number_of_pairs(result)
+            await self._native.complete_pairs(pairs, loop=get_running_loop())
 
     async def flag_invalid(self) -> None:
         """Says that what was handed over to a GPU worker cannot be used."""

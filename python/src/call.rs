@@ -44,22 +44,23 @@ where
 }
 
 /// Waits for a call with the interpreter free for other threads. A signal whose handler raises, as
-/// Ctrl-C's does, ends it at once.
+/// Ctrl-C's does, ends it at once; a handler may make calls of its own.
 fn blocking<T: Send>(py: Python<'_>, call: impl Future<Output = T> + Send) -> PyResult<T> {
     let runtime = runtime(py)?;
     py.detach(|| {
-        runtime.block_on(async {
-            let mut call = pin!(call);
-            loop {
-                if let Ok(came_out) = timeout(SIGNALS_EVERY, &mut call).await {
-                    return Ok(came_out);
-                }
-                Python::attach(|py| {
-                    log::tell(py)?;
-                    py.check_signals()
-                })?;
+        // For a call that ends early, which may have background work to leave.
+        let _context = runtime.enter();
+        let mut call = pin!(call);
+        loop {
+            let a_while = async { timeout(SIGNALS_EVERY, &mut call).await };
+            if let Ok(came_out) = runtime.block_on(a_while) {
+                return Ok(came_out);
             }
-        })
+            Python::attach(|py| {
+                log::tell(py)?;
+                py.check_signals()
+            })?;
+        }
     })
 }
 

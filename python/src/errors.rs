@@ -71,7 +71,9 @@ impl Failure {
 
     fn text(&self) -> String {
         match self {
-            Self::NoJob => "this worker holds no job; ask for one with newJob() first".into(),
+            Self::NoJob => {
+                "this worker holds no job; ask for one first, by newJob() or new_job()".into()
+            }
             Self::Client(error) => error.to_string(),
             Self::Download(error) | Self::HandedOver(error) => error.to_string(),
             Self::Upload(error) => error.to_string(),

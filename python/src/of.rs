@@ -17,6 +17,9 @@ use crate::{
     protocol::{Crawler, Protocol, Work},
 };
 
+/// What the tracker is told of a job that its worker has not completed when it asks for the next.
+const LEFT_BEHIND: &str = "the worker asked for the next job without completing this one";
+
 /// A worker and the job that it holds. Clones share both.
 pub(crate) struct Of<P: Protocol> {
     pub(crate) client: P::Client,
@@ -70,12 +73,18 @@ impl<P: Protocol> Of<P> {
         call(py, event_loop, counting, |count| Ok(count?))
     }
 
-    /// Leases a job; one that was held goes back first.
+    /// Leases a job. One that is held still has failed, and falls behind: a script that cannot do it
+    /// and goes on must not get it again and again.
     pub(crate) fn new_job<'py>(&self, py: Python<'py>, event_loop: EventLoop<'py>) -> Answer<'py> {
         let (client, slot) = (self.client.clone(), self.slot.clone());
         let held = lock::<P>(&slot).take();
         let leasing = async move {
-            give_back::<P>(held).await;
+            if let Some(lease) = held
+                && let Err(error) = P::fail(&lease, LEFT_BEHIND).await
+            {
+                // It counts that when it is asked for another one.
+                tracing::debug!(%error, "the tracker did not hear of a job that was left behind");
+            }
             Ok(P::lease(&client).await?)
         };
         call(py, event_loop, leasing, move |lease| {
@@ -125,7 +134,12 @@ impl<P: Protocol> Of<P> {
     ) -> Answer<'py> {
         let held = lock::<P>(&self.slot).take();
         let going_back = async move {
-            give_back::<P>(held).await;
+            if let Some(lease) = held
+                && let Err(error) = P::give_back(&lease).await
+            {
+                // It re-opens the job when the worker asks for another one.
+                tracing::debug!(%error, "the tracker did not take a job back");
+            }
             Ok(())
         };
         call(py, event_loop, going_back, |done| Ok(done?))
@@ -232,13 +246,4 @@ fn telling_progress<K: Crawler>(lease: Arc<Lease<K>>) -> Arc<dyn Fn(u64, u64) + 
 fn lock<P: Protocol>(slot: &Mutex<Option<Arc<P::Lease>>>) -> MutexGuard<'_, Option<Arc<P::Lease>>> {
     // No step under the lock leaves it half changed.
     slot.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A tracker that does not hear it re-opens the job when the worker asks for another one.
-async fn give_back<P: Protocol>(held: Option<Arc<P::Lease>>) {
-    if let Some(lease) = held
-        && let Err(error) = P::give_back(&lease).await
-    {
-        tracing::debug!(%error, "the tracker did not take a job back");
-    }
 }

@@ -201,7 +201,7 @@ impl Worker {
         each!(self.worker(py)?, of => of.job_count(py, r#loop))
     }
 
-    /// Leases a job and answers what `job` is then; one that was held goes back first.
+    /// Leases a job and answers what `job` is then; one that is held still counts as failed.
     #[pyo3(signature = (r#loop=None))]
     fn new_job<'py>(&self, py: Python<'py>, r#loop: EventLoop<'py>) -> Answer<'py> {
         each!(self.worker(py)?, of => of.new_job(py, r#loop))

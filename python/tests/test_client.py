@@ -4,7 +4,10 @@ import inspect
 import json
 import logging
 import pathlib
+import pickle
 import re
+import subprocess
+import sys
 import uuid
 
 import crawlingathome as cah
@@ -130,12 +133,14 @@ def test_without_an_open_job_there_is_zero_job_error(tracker):
     assert cah.ZeroJobError is cah.errors.ZeroJobError
 
 
-def test_a_new_job_gives_the_last_one_back(tracker):
+def test_a_new_job_leaves_the_last_one_behind(tracker):
+    """A script that cannot do a job and goes on must not get it again and again."""
     client = join(tracker)
-    client.newJob()
-    first = client.shard, client.shard_piece
-    client.newJob()
-    assert (client.shard, client.shard_piece) == first
+    given = set()
+    for _ in range(3):
+        client.newJob()
+        given.add((client.shard, client.shard_piece))
+    assert len(given) == 3
     assert client.jobCount() == 5
 
 
@@ -143,6 +148,27 @@ def test_completing_needs_a_job(tracker):
     client = join(tracker)
     with pytest.raises(cah.errors.ZeroJobError, match="newJob"):
         client.completeJob(1)
+
+
+def test_a_number_of_pairs_is_a_whole_number(tracker):
+    client = join(tracker)
+    for nonsense in (1.5, -1, 1 << 64, float("nan"), "7", None):
+        client.newJob()
+        with pytest.raises(ValueError, match="number"):
+            client.completeJob(nonsense)
+        client.completeJob(np.float64(2.0))
+    assert tracker.get("/data").json()["total_pairs_scraped"] == 12
+
+
+def test_a_client_can_be_pickled(tracker):
+    settings = cah.Settings(deadline=7)
+    client = join(tracker, settings=settings)
+    client.newJob()
+    again = pickle.loads(pickle.dumps(client))
+    assert type(again) is cah.HybridClient and again._settings == settings
+    assert (again.token, again.shard) == (client.token, client.shard)
+    again.completeJob(7)
+    assert tracker.get("/data").json()["total_pairs_scraped"] == 7
 
 
 def test_the_name_of_old_completes_with_a_warning(tracker, caplog):
@@ -307,6 +333,32 @@ def test_the_names_of_the_module():
         assert getattr(cah, name) is getattr(cah.errors, name)
         assert issubclass(getattr(cah, name), cah.CrawlingAtHomeError)
     assert cah.core.HybridClient is cah.HybridClient
+
+
+def test_modules_of_old_have_their_names():
+    import crawlingathome.recycler
+    import crawlingathome.temp
+    import crawlingathome.version
+
+    assert crawlingathome.temp.TempCPUWorker is cah.FullWATClient
+    assert (crawlingathome.recycler.dump, crawlingathome.recycler.load) == (cah.dump, cah.load)
+    assert crawlingathome.version.VERSION == cah.__version__
+
+
+def test_a_clone_of_old_may_have_been_called_crawlingathome_client():
+    """A program of its own: what it imports is not imported yet."""
+    program = """
+from crawlingathome_client.temp import TempCPUWorker
+import crawlingathome_client as cah
+from crawlingathome_client.core import CPUClient
+from crawlingathome_client import errors, init
+import crawlingathome
+
+assert cah is crawlingathome and CPUClient is crawlingathome.CPUClient
+assert TempCPUWorker is crawlingathome.FullWATClient
+assert errors.ZeroJobError is crawlingathome.ZeroJobError and init is crawlingathome.init
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=pathlib.Path(__file__).parents[1])
 
 
 def test_the_conformance_table_is_true():

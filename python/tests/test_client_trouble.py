@@ -1,5 +1,6 @@
 """What its users suffered: trackers that are away, slow or no trackers, time-outs, Ctrl-C."""
 
+import asyncio
 import json
 import os
 import pathlib
@@ -35,6 +36,13 @@ def program(text, *arguments, **more):
     environment = {**os.environ, "PYTHONPATH": str(PACKAGE)}
     command = [sys.executable, "-c", text, *arguments]
     return subprocess.Popen(command, env=environment, text=True, **more)
+
+
+def wait_until(is_so):
+    deadline = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("url", ["nonsense", "", "ftp://tracker.example.org", "http://"])
@@ -85,6 +93,57 @@ def test_a_tracker_that_is_away_is_waited_for(tmp_path):
         assert tracker.get("/data").json()["total_pairs_scraped"] == 3
 
 
+def forgetful(calls):
+    """What a tracker answers that leases one job, hears nothing of it, and then has none."""
+    told = {"display_name": "a-b-123", "token": "t", "upload_address": ""}
+    job = {"url": "u", "start_id": "0", "end_id": "1000000", "shard": 0, "number": 1}
+
+    def answer(request):
+        path = request.path.split("?")[0]
+        calls.append(path)
+        if path == "/api/new":
+            return say(request, 200, json.dumps(told))
+        if path == "/api/newJob" and calls.count(path) == 1:
+            return say(request, 200, json.dumps(job))
+        if path == "/api/newJob":
+            return say(request, 403, "No jobs are open.")
+        if path == "/api/jobCount":
+            # One that is open, but not for this worker, for a while.
+            return say(request, 200, str(max(0, 2 - calls.count(path))))
+        say(request, 500 if path != "/api/bye" else 403, "This worker is kept out.")
+
+    return answer
+
+
+def test_a_loop_over_jobs_survives_a_deaf_tracker(monkeypatch):
+    monkeypatch.setattr(cah.core, "HELD_BACK", 0.01)
+    calls = []
+    with server(forgetful(calls)) as url:
+        with cah.init(url, settings=cah.Settings(deadline=0)) as client:
+            for job in client.jobs():
+                job.log("nobody hears that")
+    assert calls.count("/api/failJob") == 1
+    assert calls.count("/api/newJob") == 3
+    assert calls[-1] == "/api/bye"
+
+
+def test_an_awaited_loop_over_jobs_survives_a_deaf_tracker(monkeypatch):
+    monkeypatch.setattr("crawlingathome.aio.HELD_BACK", 0.01)
+    calls = []
+
+    async def work(url):
+        settings = cah.Settings(deadline=0)
+        async with cah.AsyncClient.connect(url, settings=settings) as client:
+            async for job in client.jobs():
+                await job.log("nobody hears that")
+
+    with server(forgetful(calls)) as url:
+        asyncio.run(work(url))
+    assert calls.count("/api/failJob") == 1
+    assert calls.count("/api/newJob") == 3
+    assert calls[-1] == "/api/bye"
+
+
 def test_a_deadline_ends_what_is_in_vain(tmp_path):
     with two_shards(tmp_path) as tracker:
         client = cah.init(tracker.url, "ada", settings=cah.Settings(deadline=1))
@@ -111,10 +170,7 @@ def test_five_hundreds_pass():
 def test_a_worker_that_timed_out(tmp_path):
     with two_shards(tmp_path, "--idle-timeout=1") as tracker:
         client = cah.init(tracker.url, "ada", settings=cah.Settings(heartbeat=3600))
-        deadline = time.monotonic() + 60
-        while tracker.get("/data").json()["total_connected_workers"] > 0:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        wait_until(lambda: tracker.get("/data").json()["total_connected_workers"] == 0)
         for call in (client.newJob, lambda: client.log("x")):
             with pytest.raises(cah.WorkerTimedOutError, match="silent for too long"):
                 call()
@@ -168,13 +224,42 @@ def test_ctrl_c_works_at_once(call, tmp_path):
     with server(never) as url:
         other = program(HELD_UP, url, call, str(tmp_path), stdout=subprocess.PIPE)
         assert other.stdout.readline() == "ready\n"
-        deadline = time.monotonic() + 60
-        while not reached:
-            assert time.monotonic() < deadline and other.poll() is None
-            time.sleep(0.05)
+        wait_until(lambda: reached)
         other.send_signal(signal.SIGINT)
         told, _ = other.communicate(timeout=15)
         assert told == "interrupted\n" and other.returncode == 0
+
+
+LEAVING = """
+import signal, sys, crawlingathome as cah
+client = cah.load(_type="HYBRID", url=sys.argv[1], token="t", nickname="a")
+
+def leave(*_):
+    client.bye()
+    sys.exit(3)
+
+signal.signal(signal.SIGTERM, leave)
+client.newJob()
+"""
+
+
+def test_a_handler_of_a_signal_may_say_bye():
+    """As scripts do that tidy up when a container is stopped."""
+    reached = []
+
+    def answer(request):
+        reached.append(request.path)
+        if request.path == "/api/newJob":
+            time.sleep(20)
+        say(request, 200, "success")
+
+    with server(answer) as url:
+        other = program(LEAVING, url, stderr=subprocess.PIPE)
+        wait_until(lambda: reached)
+        other.send_signal(signal.SIGTERM)
+        _, told = other.communicate(timeout=15)
+    assert other.returncode == 3 and "panic" not in told, told
+    assert reached == ["/api/newJob", "/api/bye"]
 
 
 def test_ctrl_c_while_something_is_logged():
@@ -210,6 +295,7 @@ def test_text_that_the_protocol_does_not_carry(tracker):
     client.newJob()
     with pytest.raises(ValueError):
         client.completeJob("with\0zero")
-    # It is held still, and a line that is too long does no harm.
+    # It is held still, and a line that is too long does no harm, with a job or without.
     client.log("x" * 2000 + "\n")
     client.completeJob("http://127.0.0.1:9/x.tar")
+    client.log("x" * 2000 + "\n")

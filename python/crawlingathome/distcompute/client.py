@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import builtins
 import json
+import time
 from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
 from .. import _native
 from .._known import Known
 from .._settings import ANONYMOUS, Settings
 from .._telling import logger
-from ..errors import RequestError, ServerError, WorkerTimedOutError, ZeroJobError
-from ..jobs import LEFT_BEHIND
+from ..errors import CrawlingAtHomeError, RequestError, ServerError, ZeroJobError
+from ..jobs import HELD_BACK
 
 __all__ = ["Client", "init"]
 
@@ -100,21 +101,22 @@ class Client(Known):
         """Gives what one job after the other is about, until none is open.
 
         A job that is not completed when the next one is wanted counts as failed, and is tried later;
-        one that is not completed where the loop ends goes back for somebody else.
+        one that is not completed where the loop ends goes back for somebody else. A tracker lets a
+        worker whose jobs fail one after the other wait for the next one, and so does this.
         """
-        while True:
-            try:
-                self.new_job()
-            except ZeroJobError:
-                return
-            try:
-                yield self.job
-                if self._native.job is not None:
-                    self._native.fail(LEFT_BEHIND)
-            finally:
-                if self._native.job is not None:
-                    self._native.give_back()
-                self._forget()
+        try:
+            while True:
+                try:
+                    self.new_job()
+                except ZeroJobError:
+                    if self._native.job_count() == 0:
+                        return
+                    time.sleep(HELD_BACK)
+                else:
+                    yield self.job
+        finally:
+            self._native.give_back()
+            self._forget()
 
     def complete_job(self, data: Data) -> None:
         """Completes the job with what was made of it: text, a list or a dictionary, which the next
@@ -125,8 +127,10 @@ class Client(Known):
             text = data
         else:
             raise RequestError("data must be one of: str, list, dict")
-        self._native.complete_text(text)
-        self._forget()
+        try:
+            self._native.complete_text(text)
+        finally:
+            self._forget_what_is_over()
         self._tell(f"{self.project} - marked job as complete")
 
     def log(self, progress: str) -> None:
@@ -145,18 +149,25 @@ class Client(Known):
     def flag_invalid_data(self) -> None:
         """Says that what the stage before made cannot be used; once enough workers did, the job goes
         back to it."""
-        self._native.flag_invalid()
-        self._forget()
+        try:
+            self._native.flag_invalid()
+        finally:
+            self._forget_what_is_over()
 
     def bye(self) -> None:
-        """Leaves the tracker, which re-opens the job. A tracker that is away, or does not know the
-        worker any more, is no error."""
+        """Leaves the tracker, which re-opens the job. A tracker that does not hear it, or does not
+        care, is no error."""
         try:
             self._native.bye()
-        except (ServerError, WorkerTimedOutError) as error:
+        except CrawlingAtHomeError as error:
             self._tell(f"{self.project} - the tracker heard no goodbye: {error}")
         self._forget()
         self._tell(f"{self.project} - closed worker")
+
+    def _forget_what_is_over(self) -> None:
+        """A job that the tracker did not hear of is held still, and may be told of again."""
+        if self._native.job is None:
+            self._forget()
 
     def _forget(self) -> None:
         self.job = self.job_id = None

@@ -1,0 +1,5 @@
+"""Names of old: where the version was."""
+
+from ._native import VERSION
+
+__all__ = ["VERSION"]
