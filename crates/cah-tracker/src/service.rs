@@ -258,9 +258,15 @@ impl Service {
 
     /// Takes note that the input of the job that the worker holds is no good. The job goes back a
     /// stage: at once where the worker is of Crawling@Home, after the reports of several workers
-    /// where it is of DistCompute.
-    pub async fn flag(&self, caller: Caller, address: IpAddr) -> Result<Accepted, StoreError> {
+    /// where it is of DistCompute. `number` is as for [`Service::complete`].
+    pub async fn flag(
+        &self,
+        caller: Caller,
+        address: IpAddr,
+        number: Option<u64>,
+    ) -> Result<Accepted, StoreError> {
         let flag = Flag {
+            number,
             reports: self.config.flag_reports,
             max_failures: self.config.max_failures,
         };

@@ -40,6 +40,8 @@ async fn flag_invalid_data(
     Address(address): Address,
     fields: Fields,
 ) -> Result<&'static str, ApiError> {
-    app.service.flag(fields.caller()?, address).await?;
+    let caller = fields.caller()?;
+    let number = fields.optional_count("number", MAX_NUMBER)?;
+    app.service.flag(caller, address, number).await?;
     Ok(distcompute::OK)
 }

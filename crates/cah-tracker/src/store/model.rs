@@ -221,6 +221,8 @@ pub struct Completion {
 /// The input of a job is no good, says a worker.
 #[derive(Clone, Copy, Debug)]
 pub struct Flag {
+    /// The job that the caller believes to hold, where it says so.
+    pub number: Option<u64>,
     /// How many DistCompute workers must say so before the job goes back a stage. One of
     /// Crawling@Home is enough.
     pub reports: u32,

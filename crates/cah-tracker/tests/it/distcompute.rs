@@ -178,6 +178,25 @@ async fn what_is_flagged_without_a_job_changes_nothing() {
     recount::check(&app.db());
 }
 
+/// A call that was long on its way, and comes once its worker has the next job, says nothing of that.
+#[tokio::test]
+async fn what_is_flagged_late_is_not_the_next_job() {
+    let app = project(&["one", "two"]).await;
+    let worker = Client::join(&app, "a").await;
+    worker.new_job().await.json();
+    for call in ["/api/flagInvalidData", "/api/gpuInvalidDownload"] {
+        let late = worker.call(call, json!({"number": 2})).await;
+        assert_eq!(late.status, 403, "{late:?}");
+        let nonsense = worker.call(call, json!({"number": "two"})).await;
+        assert_eq!(nonsense.status, 400, "{nonsense:?}");
+    }
+    for _ in 0..2 {
+        let meant = json!({"number": 1});
+        assert!(worker.call("/api/flagInvalidData", meant).await.is(200, OK));
+    }
+    recount::check(&app.db());
+}
+
 #[tokio::test]
 async fn stages_that_there_are_not() {
     let app = project(&["one"]).await;

@@ -425,6 +425,7 @@ impl<'a> World<'a> {
                     _ => 1,
                 };
                 let flag = Flag {
+                    number: None,
                     reports,
                     max_failures: MAX_FAILURES,
                 };

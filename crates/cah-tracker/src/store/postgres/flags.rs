@@ -22,7 +22,7 @@ pub(super) async fn flag(
     flag: Flag,
     now: Timestamp,
 ) -> Result<Accepted, StoreError> {
-    let Some(held) = lock(tx, worker, None, FLAGGED).await? else {
+    let Some(held) = lock(tx, worker, flag.number, FLAGGED).await? else {
         return Ok(Accepted::Repeated);
     };
     let (state, stage) = report(tx, worker, &held, flag, now).await?;

@@ -220,7 +220,7 @@ pub(super) fn flag(
     now: Timestamp,
 ) -> Result<Accepted, StoreError> {
     let standing = Standing::of(db, worker)?;
-    let Some(lease) = standing.lease_or_repeat(None, FLAGGED)? else {
+    let Some(lease) = standing.lease_or_repeat(flag.number, FLAGGED)? else {
         return Ok(Accepted::Repeated);
     };
     let (number, stage) = (lease.number, lease.stage);

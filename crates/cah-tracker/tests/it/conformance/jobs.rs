@@ -1,7 +1,7 @@
 //! Jobs and leases.
 
 use cah_protocol::WorkerType;
-use cah_tracker::store::{Accepted, Added, Completion, Failure, Store, StoreError};
+use cah_tracker::store::{Accepted, Added, Completion, Failure, Flag, Store, StoreError};
 
 use super::{
     CLAIM, FLAG, IDLE, MAX_FAILURES, NOW, at, claim, hand_over, hybrid, join, listed, pairs,
@@ -156,6 +156,29 @@ pub(super) async fn a_flagged_job_goes_back_and_keeps_its_input(store: &dyn Stor
         .unwrap();
     let claimed = claim(store, gpu).await.unwrap();
     assert_eq!(claimed.input.as_deref(), Some("good"));
+}
+
+/// Such a call was long on its way: its repeat came before it, and so did the next job.
+pub(super) async fn a_flag_that_names_another_job_is_refused(store: &dyn Store) {
+    let cpu = join(store, "c", WorkerType::Cpu).await;
+    let gpu = join(store, "g", WorkerType::Gpu).await;
+    for tar in ["1", "2"] {
+        claim(store, cpu).await.unwrap();
+        store.complete(cpu, hand_over(tar), at(NOW)).await.unwrap();
+    }
+    let first = Flag {
+        number: Some(claim(store, gpu).await.unwrap().number),
+        ..FLAG
+    };
+    let flag = || store.flag(gpu, first, at(NOW));
+    assert_eq!(flag().await.unwrap(), Accepted::Counted);
+    assert_eq!(flag().await.unwrap(), Accepted::Repeated);
+    let second = claim(store, gpu).await.unwrap();
+    assert!(matches!(flag().await, Err(StoreError::NoLease)));
+    assert_eq!(store.held_by(gpu.token).await.unwrap(), second.number);
+    assert_eq!(second.input.as_deref(), Some("2"));
+    store.complete(gpu, pairs(1), at(NOW)).await.unwrap();
+    assert!(matches!(flag().await, Err(StoreError::NoLease)));
 }
 
 pub(super) async fn a_repeated_flag_counts_nothing(store: &dyn Store) {

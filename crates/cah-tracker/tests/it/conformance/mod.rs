@@ -37,6 +37,7 @@ const CLAIM: Claim = Claim {
 };
 
 const FLAG: Flag = Flag {
+    number: None,
     reports: 1,
     max_failures: MAX_FAILURES,
 };
@@ -137,6 +138,7 @@ macro_rules! all_cases {
                 what_one_stage_hands_over_the_next_one_gets,
                 a_flagged_job_goes_back_and_keeps_its_input,
                 a_repeated_flag_counts_nothing,
+                a_flag_that_names_another_job_is_refused,
                 a_job_that_fails_comes_after_the_others,
                 a_job_that_fails_too_often_is_parked,
                 a_repeated_failure_counts_nothing,

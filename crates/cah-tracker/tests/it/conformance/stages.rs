@@ -191,6 +191,7 @@ pub(super) async fn different_workers_flag_a_job_back(store: &dyn Store) {
     claim(store, first).await.unwrap();
     store.complete(first, data("bad"), at(NOW)).await.unwrap();
     let flag = Flag {
+        number: None,
         reports: 3,
         max_failures: MAX_FAILURES,
     };
@@ -223,6 +224,7 @@ pub(super) async fn a_flagged_job_comes_after_the_others(store: &dyn Store) {
     project(store, 2).await;
     let worker = join(store, "a", Role::Stage(0)).await;
     let flag = Flag {
+        number: None,
         reports: 5,
         max_failures: MAX_FAILURES,
     };
@@ -238,6 +240,7 @@ pub(super) async fn a_job_that_goes_to_and_fro_is_parked(store: &dyn Store) {
         join(store, "b", Role::Stage(1)).await,
     );
     let flag = Flag {
+        number: None,
         reports: 1,
         max_failures: MAX_FAILURES,
     };

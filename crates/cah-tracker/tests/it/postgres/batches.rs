@@ -166,6 +166,7 @@ async fn a_worker_its_lease_and_its_job_are_locked_in_this_order() {
     let hold = "BEGIN; SELECT 1 FROM jobs WHERE number IN (1, 2) FOR UPDATE";
     other.batch_execute(hold).await.unwrap();
     let flag = Flag {
+        number: None,
         reports: 9,
         max_failures: 9,
     };

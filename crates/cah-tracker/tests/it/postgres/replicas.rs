@@ -406,6 +406,7 @@ async fn meddle(stores: [Arc<dyn Store>; 2], who: u64) -> Vec<StoreError> {
         let store = &*stores[(step % 2) as usize];
         let number = (who * 7 + step) % 40 + 1;
         let flag = Flag {
+            number: None,
             reports: 2,
             max_failures: 3,
         };
