@@ -25,6 +25,10 @@ const ENDING: &str = ".tar";
 /// What the name of a file begins with that has not arrived yet.
 const UNFINISHED: &str = ".upload-";
 
+/// How old what has not arrived yet must be to be left over: much older than an upload becomes that
+/// is silent, or whose last bytes a slow disk takes.
+const LEFT_OVER: Duration = Duration::from_secs(15 * 60);
+
 /// Completions of a job that are looked at for a file of its.
 const LOOKED_AT: u32 = 100;
 
@@ -43,6 +47,8 @@ pub(crate) enum StagingError {
 }
 
 /// A folder with files, each under a name that has its job's number and that nobody can guess.
+///
+/// Several trackers may have it, and each of them takes files.
 #[derive(Clone, Debug)]
 pub(crate) struct Folder {
     folder: PathBuf,
@@ -50,23 +56,12 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    /// Opens a folder for files of so many bytes at most; it is made for the first of them. What had
-    /// not arrived when the tracker ended last is removed.
-    pub(super) fn open(folder: &Path, most: u64) -> io::Result<Self> {
-        let entries = match std::fs::read_dir(folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            entries => Some(entries?),
-        };
-        for entry in entries.into_iter().flatten() {
-            let entry = entry?;
-            if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
-                std::fs::remove_file(entry.path())?;
-            }
-        }
-        Ok(Self {
+    /// Makes a folder for files of so many bytes at most, once the first of them comes.
+    pub(super) fn new(folder: &Path, most: u64) -> Self {
+        Self {
             folder: folder.to_owned(),
             most,
-        })
+        }
     }
 
     /// Takes a file for a job, whole or not at all, and returns the name that it is found under.
@@ -125,25 +120,37 @@ impl Folder {
     }
 
     /// Removes the files that no job waits with: those of jobs that are done or taken out, and after
-    /// `idle` those that nobody handed over.
+    /// `idle` those that nobody handed over; and what will never arrive.
     pub(super) async fn sweep(&self, store: &dyn Store, idle: Duration) -> Result<(), SweepError> {
         let mut entries = match fs::read_dir(&self.folder).await {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             entries => entries?,
         };
         while let Some(entry) = entries.next_entry().await? {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let Some(number) = number_of(&name) else {
+            let Some(age) = there(entry.metadata().await.and_then(|of| of.modified()))? else {
                 continue;
             };
-            let age = SystemTime::now().duration_since(entry.metadata().await?.modified()?);
-            let is_old = age.is_ok_and(|age| age > idle);
-            if !is_waited_with(store, number, &name, is_old).await? {
-                fs::remove_file(entry.path()).await?;
-                tracing::debug!(name, "removed what was handed over and is used up");
+            let age = SystemTime::now().duration_since(age).unwrap_or_default();
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let is_useless = match number_of(&name) {
+                Some(number) => !is_waited_with(store, number, &name, age > idle).await?,
+                None => name.starts_with(UNFINISHED) && age > LEFT_OVER,
+            };
+            if is_useless {
+                there(fs::remove_file(entry.path()).await)?;
+                tracing::debug!(name, "removed what was brought and is of no use any more");
             }
         }
         Ok(())
+    }
+}
+
+/// What was done with a file; `None` where it is not there any more, for other trackers remove
+/// files, too.
+fn there<T>(done: io::Result<T>) -> io::Result<Option<T>> {
+    match done {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        done => done.map(Some),
     }
 }
 
@@ -199,12 +206,17 @@ mod tests {
         names.collect()
     }
 
+    /// Makes a file so many seconds old.
+    fn age(path: &Path, seconds: u64) {
+        let file = std::fs::File::options().append(true).open(path).unwrap();
+        let then = SystemTime::now() - Duration::from_secs(seconds);
+        file.set_modified(then).unwrap();
+    }
+
     #[tokio::test]
     async fn a_file_is_there_whole_or_not_at_all() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join(".upload-left"), "half").unwrap();
-        let staging = Folder::open(folder.path(), 6).unwrap();
-        assert_eq!(names(folder.path()), [""; 0]);
+        let staging = Folder::new(folder.path(), 6);
         let name = staging.take(7, some(&["abc", "def"])).await.unwrap();
         let path = staging.path_of(&name).unwrap();
         assert_eq!(std::fs::read(path).unwrap(), b"abcdef");
@@ -216,10 +228,25 @@ mod tests {
         assert_eq!(names(folder.path()), [name]);
     }
 
+    #[tokio::test]
+    async fn a_tracker_that_starts_leaves_alone_what_others_take() {
+        let (folder, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let store = store_in(place.path()).await;
+        let left = folder.path().join(".upload-left");
+        std::fs::write(&left, "half").unwrap();
+        age(&left, LEFT_OVER.as_secs() + 60);
+        let staging = Folder::new(folder.path(), 6);
+        let arrived = staging.receive(some(&["abc"])).await.unwrap();
+        let second = Folder::new(folder.path(), 6);
+        second.sweep(&*store, Duration::ZERO).await.unwrap();
+        assert!(!left.exists());
+        arrived.persist(folder.path().join("kept")).unwrap();
+    }
+
     #[test]
     fn names_of_others_are_no_files_of_ours() {
         let folder = tempfile::tempdir().unwrap();
-        let staging = Folder::open(folder.path(), 6).unwrap();
+        let staging = Folder::new(folder.path(), 6);
         let chance = "0123456789abcdef0123456789abcdef";
         assert!(staging.path_of(&format!("7-{chance}.tar")).is_some());
         for wrong in [
@@ -240,7 +267,7 @@ mod tests {
     async fn what_is_used_up_is_removed() {
         let folder = tempfile::tempdir().unwrap();
         let store = store_in(folder.path()).await;
-        let staging = Folder::open(&folder.path().join("staging"), 9).unwrap();
+        let staging = Folder::new(&folder.path().join("staging"), 9);
         let there = |name: &str| staging.path_of(name).unwrap().exists();
         let (now, later) = (Duration::ZERO, Duration::from_secs(3_600));
 

@@ -32,7 +32,7 @@ impl Staging {
     /// Opens a place for files of so many bytes at most.
     pub(crate) async fn open(place: &StagingPlace, most: u64) -> Result<Self, TrackerError> {
         Ok(match place {
-            StagingPlace::Folder(folder) => Self::Folder(Folder::open(folder, most)?),
+            StagingPlace::Folder(folder) => Self::Folder(Folder::new(folder, most)),
             StagingPlace::Bucket(place) => Self::Bucket(Bucket::open(place, most).await?),
         })
     }
