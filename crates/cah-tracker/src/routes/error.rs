@@ -50,6 +50,8 @@ pub(super) enum ApiError {
         /// Until it may call again.
         wait: Duration,
     },
+    /// 429: so many files of the worker are on their way already.
+    TooManyFiles(usize),
     /// 500: a bug.
     Internal,
     /// 503: the store.
@@ -64,6 +66,8 @@ pub(super) enum ApiError {
     NoRoom,
     /// 507: the folder for what is handed over.
     NoStagingRoom,
+    /// 507: its disk, part of which has to stay free.
+    StagingFull,
 }
 
 impl ApiError {
@@ -102,6 +106,13 @@ impl ApiError {
             Self::TooMany { limit, .. } => {
                 let text =
                     format!("Too many calls come from this address; {limit} a second are allowed.");
+                return (StatusCode::TOO_MANY_REQUESTS, text);
+            }
+            Self::TooManyFiles(files) => {
+                let text = format!(
+                    "This worker brings {files} files already, as many as it may at the same \
+                     time. Please try again in a minute."
+                );
                 return (StatusCode::TOO_MANY_REQUESTS, text);
             }
             Self::Interrupted(what) => {
@@ -144,6 +155,11 @@ impl ApiError {
             Self::NoStagingRoom => (
                 StatusCode::INSUFFICIENT_STORAGE,
                 "The tracker's staging takes no more files at the moment. Please try again later.",
+            ),
+            Self::StagingFull => (
+                StatusCode::INSUFFICIENT_STORAGE,
+                "The disk of the tracker's staging is nearly full, and what is left has to stay \
+                 free. Please try again later; its operator can make room.",
             ),
             Self::Internal => (
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -212,6 +228,14 @@ impl From<TextRejected> for ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::staging::StagingError;
+
+    #[test]
+    fn who_finds_the_disk_full_is_told_so() {
+        let (status, text) = ApiError::from(StagingError::NoRoom).parts();
+        assert_eq!(status, StatusCode::INSUFFICIENT_STORAGE);
+        assert!(text.contains("disk") && text.contains("later"), "{text}");
+    }
 
     #[test]
     fn who_waits_as_told_is_not_too_early() {

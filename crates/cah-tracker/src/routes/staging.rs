@@ -4,7 +4,8 @@
 //! stored and shown of them has no signature. In a folder, they call the tracker itself:
 //! `PUT /staging/KEY/` or `PUT /staging/KEY/NAME` with the key of the address that a worker was told, or
 //! `PUT /staging/NAME` with its token as `Authorization: Bearer TOKEN`; the answer is the address to
-//! hand in. A worker brings files while it holds a job.
+//! hand in. A worker brings files while it holds a job; of those that it does not hand over only the
+//! last few stay. Part of the folder's disk stays free.
 
 use axum::{
     Extension, Router,
@@ -23,7 +24,7 @@ use super::{
 };
 use crate::{
     staging::{BadSignature, Bucket, Folder, Staging, StagingError},
-    store::{HandedOver, StoreError},
+    store::{HandedOver, Store, StoreError},
     token::TokenHash,
 };
 
@@ -161,16 +162,26 @@ async fn take(
     body: Body,
 ) -> Result<Response, ApiError> {
     let staging = folder(app)?;
-    let held = app.service.store().held_by(TokenHash::of(secret)).await;
-    let number = match held {
-        Ok(number) => number,
-        Err(StoreError::NoLease) => return Err(NO_JOB),
-        Err(error) => return Err(error.into()),
-    };
-    let name = staging.take(number, body.into_data_stream()).await?;
+    let store = app.service.store();
+    let number = held(store, secret).await?;
+    let arrived = staging.receive(number, body.into_data_stream()).await?;
+    // That may have taken hours, and who lost its job meanwhile must not push out what the next
+    // worker brings for it.
+    if held(store, secret).await? != number {
+        return Err(ApiError::NoLease);
+    }
+    let name = staging.keep(store, arrived).await?;
     let address = format!("{}staging/{name}", own_url(app, headers));
     tracing::debug!(number, name, "took what a worker hands over");
     Ok((StatusCode::CREATED, address).into_response())
+}
+
+/// The job of whoever has the secret.
+async fn held(store: &dyn Store, secret: &str) -> Result<u64, ApiError> {
+    match store.held_by(TokenHash::of(secret)).await {
+        Err(StoreError::NoLease) => Err(NO_JOB),
+        held => Ok(held?),
+    }
 }
 
 /// Sends a file, or the part of it that is asked for.
@@ -202,6 +213,12 @@ impl From<StagingError> for ApiError {
                 Self::TooLarge(usize::try_from(most).unwrap_or(usize::MAX))
             }
             StagingError::Broken => Self::TooSlow,
+            StagingError::TooMany(files) => Self::TooManyFiles(files),
+            StagingError::NoRoom => {
+                tracing::error!(%error, "the staging takes no more files until some space is free");
+                Self::StagingFull
+            }
+            StagingError::Store(error) => error.into(),
             StagingError::Io(error) => {
                 tracing::error!(%error, "the staging folder took no file");
                 Self::NoStagingRoom

@@ -13,8 +13,12 @@ use tempfile::TempPath;
 use thiserror::Error;
 use tokio::{fs, io::AsyncWriteExt, time::timeout};
 
-use super::SweepError;
-use crate::store::{State, Store, StoreError, Telling};
+use super::{
+    SweepError,
+    room::{Look, Room},
+    under_way::{AT_ONCE, UnderWay, Upload},
+};
+use crate::store::{JobRecord, State, Store, StoreError, Telling};
 
 /// How long an upload may be silent.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -29,6 +33,13 @@ const UNFINISHED: &str = ".upload-";
 /// is silent, or whose last bytes a slow disk takes.
 const LEFT_OVER: Duration = Duration::from_secs(15 * 60);
 
+/// Files of a job that stay although nobody has handed them over. A worker hands over the one whose
+/// answer it got, and what it began to bring before, in vain as it thought, may arrive later.
+const SPARE: usize = AT_ONCE;
+
+/// Bytes of an upload after which is looked again how much room there is.
+const STRIDE: u64 = 1 << 20;
+
 /// Completions of a job that are looked at for a file of its.
 const LOOKED_AT: u32 = 100;
 
@@ -41,6 +52,15 @@ pub(crate) enum StagingError {
     /// The sender was silent, or went away.
     #[error("the file did not arrive")]
     Broken,
+    /// The job has so many files on their way already.
+    #[error("{0} files of the job are on their way already")]
+    TooMany(usize),
+    /// The disk has to stay as free as it is.
+    #[error("the disk of the staging is nearly full")]
+    NoRoom,
+    /// The store does not tell which files are handed over.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The folder refuses.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -53,6 +73,17 @@ pub(crate) enum StagingError {
 pub(crate) struct Folder {
     folder: PathBuf,
     most: u64,
+    look: Look,
+    under_way: UnderWay,
+}
+
+/// A file for a job that has arrived whole; it is removed unless it is kept.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    number: u64,
+    path: TempPath,
+    /// It counts among those on their way until it is kept.
+    _upload: Upload,
 }
 
 impl Folder {
@@ -61,43 +92,50 @@ impl Folder {
         Self {
             folder: folder.to_owned(),
             most,
+            look: Room::at,
+            under_way: UnderWay::default(),
         }
     }
 
-    /// Takes a file for a job, whole or not at all, and returns the name that it is found under.
-    pub(crate) async fn take<E>(
+    /// Takes the bytes of a file for a job.
+    pub(crate) async fn receive<E>(
         &self,
         number: u64,
         bytes: impl Stream<Item = Result<Bytes, E>>,
-    ) -> Result<String, StagingError> {
-        let temporary = self.receive(bytes).await?;
-        let name = format!("{number}-{:032x}{ENDING}", rand::random::<u128>());
-        let (folder, to) = (self.folder.clone(), self.folder.join(&name));
-        let publish = blocking(move || {
-            temporary.persist(to)?;
-            std::fs::File::open(folder)?.sync_all()
-        });
-        publish.await?;
-        Ok(name)
+    ) -> Result<Arrived, StagingError> {
+        let upload = self.under_way.begin(number);
+        let upload = upload.ok_or(StagingError::TooMany(AT_ONCE))?;
+        let (file, path) = self.make().await?;
+        self.write(fs::File::from_std(file), bytes).await?;
+        Ok(Arrived {
+            number,
+            path,
+            _upload: upload,
+        })
     }
 
-    /// Writes what arrives into a file that is removed unless it is kept.
-    async fn receive<E>(
-        &self,
-        bytes: impl Stream<Item = Result<Bytes, E>>,
-    ) -> Result<TempPath, StagingError> {
-        let folder = self.folder.clone();
-        let made = blocking(move || {
+    /// A file that is removed unless it is kept.
+    async fn make(&self) -> Result<(std::fs::File, TempPath), StagingError> {
+        let (folder, look) = (self.folder.clone(), self.look);
+        let make = blocking(move || {
             std::fs::create_dir_all(&folder)?;
+            check_room(look, &folder)?;
             let file = tempfile::Builder::new()
                 .prefix(UNFINISHED)
-                .tempfile_in(folder);
-            file.map(tempfile::NamedTempFile::into_parts)
+                .tempfile_in(folder)?;
+            Ok(file.into_parts())
         });
-        let (file, path) = made.await?;
-        let mut file = fs::File::from_std(file);
+        make.await
+    }
+
+    /// Writes what arrives, as far as there is room for it.
+    async fn write<E>(
+        &self,
+        mut file: fs::File,
+        bytes: impl Stream<Item = Result<Bytes, E>>,
+    ) -> Result<(), StagingError> {
         let mut bytes = std::pin::pin!(bytes);
-        let mut length = 0;
+        let (mut length, mut looked) = (0, 0);
         while let Some(some) = timeout(PATIENCE, bytes.next())
             .await
             .map_err(|_| StagingError::Broken)?
@@ -107,11 +145,40 @@ impl Folder {
             if length > self.most {
                 return Err(StagingError::TooLarge(self.most));
             }
+            if length >= looked + STRIDE {
+                looked = length;
+                let (folder, look) = (self.folder.clone(), self.look);
+                blocking(move || check_room(look, &folder)).await?;
+            }
             file.write_all(&some).await?;
         }
         file.flush().await?;
         file.sync_all().await?;
-        Ok(path)
+        Ok(())
+    }
+
+    /// Keeps a file, and returns the name that it is found under. Of the other files of its job only
+    /// those stay that are handed over, and the newest that may still be.
+    pub(crate) async fn keep(
+        &self,
+        store: &dyn Store,
+        arrived: Arrived,
+    ) -> Result<String, StagingError> {
+        let number = arrived.number;
+        let job = store.record(number, OUTPUTS).await?;
+        let name = format!("{number}-{:032x}{ENDING}", rand::random::<u128>());
+        let (folder, kept) = (self.folder.clone(), name.clone());
+        let keep = blocking(move || {
+            let is_spare = |name: &str| {
+                let is_handed_over = job.as_ref().is_some_and(|job| hands_over(job, name));
+                number_of(name) == Some(number) && !is_handed_over
+            };
+            remove_oldest(&folder, is_spare, SPARE - 1)?;
+            arrived.path.persist(folder.join(kept))?;
+            std::fs::File::open(folder)?.sync_all()
+        });
+        keep.await?;
+        Ok(name)
     }
 
     /// Where a file lies, if its name is one that is given out here.
@@ -145,8 +212,16 @@ impl Folder {
     }
 }
 
-/// What was done with a file; `None` where it is not there any more, for other trackers remove
-/// files, too.
+/// Refuses where the disk has to stay as free as it is.
+fn check_room(look: Look, folder: &Path) -> Result<(), StagingError> {
+    match look(folder)?.is_some_and(Room::is_short) {
+        true => Err(StagingError::NoRoom),
+        false => Ok(()),
+    }
+}
+
+/// What was done with a file; `None` where it is not there any more, for other trackers and uploads
+/// remove files, too.
 fn there<T>(done: io::Result<T>) -> io::Result<Option<T>> {
     match done {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -154,25 +229,50 @@ fn there<T>(done: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
+/// Removes files of some names but for the newest.
+fn remove_oldest(folder: &Path, is_meant: impl Fn(&str) -> bool, but_for: usize) -> io::Result<()> {
+    let mut meant = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if is_meant(&entry.file_name().to_string_lossy())
+            && let Some(written) = there(entry.metadata().and_then(|of| of.modified()))?
+        {
+            meant.push((written, entry.path()));
+        }
+    }
+    meant.sort_unstable_by(|a, b| b.cmp(a));
+    for (_, path) in meant.into_iter().skip(but_for) {
+        there(std::fs::remove_file(path))?;
+    }
+    Ok(())
+}
+
+/// What has to be known of a job to tell whether a file of it is handed over.
+const OUTPUTS: Telling = Telling {
+    attempts: LOOKED_AT,
+    outputs: true,
+};
+
 async fn is_waited_with(
     store: &dyn Store,
     number: u64,
     name: &str,
     is_old: bool,
 ) -> Result<bool, StoreError> {
-    let telling = Telling {
-        attempts: LOOKED_AT,
-        outputs: true,
-    };
-    let Some(job) = store.record(number, telling).await? else {
+    let Some(job) = store.record(number, OUTPUTS).await? else {
         return Ok(false);
     };
     if matches!(job.state, State::Closed | State::Banned) {
         return Ok(false);
     }
+    Ok(!is_old || hands_over(&job, name))
+}
+
+/// Whether a job has been given a file by this name.
+fn hands_over(job: &JobRecord, name: &str) -> bool {
     let is_it = |output: &String| output.ends_with(name);
-    let mut handed_over = job.completions.iter().filter(|made| !made.revoked);
-    Ok(!is_old || handed_over.any(|made| made.output.as_ref().is_some_and(is_it)))
+    let mut made = job.completions.iter().filter(|made| !made.revoked);
+    made.any(|made| made.output.as_ref().is_some_and(is_it))
 }
 
 /// The job of a file, from a name as they are given out here.
@@ -206,6 +306,16 @@ mod tests {
         names.collect()
     }
 
+    async fn bring(
+        staging: &Folder,
+        store: &dyn Store,
+        number: u64,
+        texts: &[&'static str],
+    ) -> Result<String, StagingError> {
+        let arrived = staging.receive(number, some(texts)).await?;
+        staging.keep(store, arrived).await
+    }
+
     /// Makes a file so many seconds old.
     fn age(path: &Path, seconds: u64) {
         let file = std::fs::File::options().append(true).open(path).unwrap();
@@ -215,16 +325,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_is_there_whole_or_not_at_all() {
-        let folder = tempfile::tempdir().unwrap();
+        let (folder, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let store = store_in(place.path()).await;
         let staging = Folder::new(folder.path(), 6);
-        let name = staging.take(7, some(&["abc", "def"])).await.unwrap();
+        let name = bring(&staging, &*store, 7, &["abc", "def"]).await.unwrap();
         let path = staging.path_of(&name).unwrap();
         assert_eq!(std::fs::read(path).unwrap(), b"abcdef");
-        let large = staging.take(7, some(&["abc", "defg"])).await;
+        let large = staging.receive(7, some(&["abc", "defg"])).await;
         assert!(matches!(large, Err(StagingError::TooLarge(6))));
         let cut = some(&["abc"]).chain(stream::iter([Err(io::Error::other("cut"))]));
-        let cut = staging.take(7, cut).await;
+        let cut = staging.receive(7, cut).await;
         assert!(matches!(cut, Err(StagingError::Broken)));
+        drop(staging.receive(7, some(&["abc"])).await.unwrap());
         assert_eq!(names(folder.path()), [name]);
     }
 
@@ -236,11 +348,67 @@ mod tests {
         std::fs::write(&left, "half").unwrap();
         age(&left, LEFT_OVER.as_secs() + 60);
         let staging = Folder::new(folder.path(), 6);
-        let arrived = staging.receive(some(&["abc"])).await.unwrap();
+        let arrived = staging.receive(1, some(&["abc"])).await.unwrap();
         let second = Folder::new(folder.path(), 6);
         second.sweep(&*store, Duration::ZERO).await.unwrap();
         assert!(!left.exists());
-        arrived.persist(folder.path().join("kept")).unwrap();
+        let name = staging.keep(&*store, arrived).await.unwrap();
+        assert_eq!(names(folder.path()), [name]);
+    }
+
+    #[tokio::test]
+    async fn a_job_has_few_files_that_are_not_handed_over() {
+        let (folder, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let store = store_in(place.path()).await;
+        let staging = Folder::new(folder.path(), 6);
+        let mut made_before = 100;
+        let mut bring = async |number| {
+            let name = bring(&staging, &*store, number, &["a"]).await.unwrap();
+            made_before -= 1;
+            age(&staging.path_of(&name).unwrap(), made_before);
+            name
+        };
+        let (cpu, number) = worker(&*store, WorkerType::Cpu).await;
+        let mut kept = vec![bring(number).await, bring(number + 1).await];
+        let address = format!("http://tracker/staging/{}", kept[0]);
+        hand_over(&*store, cpu, &address).await;
+        let mut brought = Vec::new();
+        for _ in 0..SPARE + 2 {
+            brought.push(bring(number).await);
+        }
+        kept.extend_from_slice(&brought[2..]);
+        kept.sort();
+        let mut there = names(folder.path());
+        there.sort();
+        assert_eq!(there, kept);
+    }
+
+    #[tokio::test]
+    async fn some_of_the_disk_stays_free() {
+        /// A disk of which one MiB has to stay free, and three are.
+        fn small(folder: &Path) -> io::Result<Option<Room>> {
+            let entries = std::fs::read_dir(folder)?.map(|entry| entry?.metadata());
+            let used = entries.map(|of| of.unwrap().len()).sum();
+            let free = (3_u64 << 20).saturating_sub(used);
+            let size = 20 << 20;
+            Ok(Some(Room { free, size }))
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let staging = Folder {
+            look: small,
+            ..Folder::new(folder.path(), u64::MAX)
+        };
+        let part = || Ok::<_, io::Error>(Bytes::from(vec![0; 1 << 20]));
+        let parts = |parts| stream::iter(vec![(); parts]).map(move |()| part());
+        let large = staging.receive(1, parts(1_000)).await;
+        assert!(matches!(large, Err(StagingError::NoRoom)));
+        assert_eq!(names(folder.path()), [""; 0]);
+        let other = folder.path().join("other");
+        std::fs::write(&other, vec![0; (2 << 20) + 1]).unwrap();
+        let small = staging.receive(1, some(&["a"])).await;
+        assert!(matches!(small, Err(StagingError::NoRoom)));
+        std::fs::write(&other, "").unwrap();
+        staging.receive(1, parts(1)).await.unwrap();
     }
 
     #[test]
@@ -273,9 +441,9 @@ mod tests {
 
         let (cpu, number) = worker(&*store, WorkerType::Cpu).await;
         assert_eq!(store.held_by(cpu.token).await.unwrap(), number);
-        let handed_over = staging.take(number, some(&["a"])).await.unwrap();
-        let forgotten = staging.take(number, some(&["b"])).await.unwrap();
-        let of_no_job = staging.take(99, some(&["c"])).await.unwrap();
+        let handed_over = bring(&staging, &*store, number, &["a"]).await.unwrap();
+        let forgotten = bring(&staging, &*store, number, &["b"]).await.unwrap();
+        let of_no_job = bring(&staging, &*store, 99, &["c"]).await.unwrap();
         hand_over(
             &*store,
             cpu,

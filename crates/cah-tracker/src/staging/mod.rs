@@ -4,6 +4,8 @@ mod addresses;
 mod bucket;
 mod folder;
 mod place;
+mod room;
+mod under_way;
 
 use std::{io, time::Duration};
 

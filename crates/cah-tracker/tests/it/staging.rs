@@ -3,8 +3,10 @@
 use std::{path::Path, sync::Arc};
 
 use cah_tracker::{Config, ManualClock, StagingPlace};
+use futures::channel::mpsc::{UnboundedSender, unbounded};
 use reqwest::{Body, StatusCode, header};
 use serde_json::json;
+use tokio::task::JoinHandle;
 
 use crate::app::{Answer, START, TestApp, TestWorker, answer, test_config};
 
@@ -107,6 +109,86 @@ async fn a_worker_is_told_its_address_again() {
     let bare = answer(app.client().put(app.url("/staging/x.tar")).body("i")).await;
     let text = "This call needs the worker's token, as `Authorization: Bearer TOKEN`.";
     assert!(bare.is(401, text), "{bare:?}");
+}
+
+/// Begins to bring a file; it arrives once the first of these is dropped.
+async fn begin(
+    app: &TestApp,
+    folder: &Path,
+    address: &str,
+) -> (
+    UnboundedSender<std::io::Result<&'static str>>,
+    JoinHandle<Answer>,
+) {
+    let before = staged(folder);
+    let (sender, bytes) = unbounded();
+    sender.unbounded_send(Ok("images")).unwrap();
+    let put = app.client().put(address).body(Body::wrap_stream(bytes));
+    let brought = tokio::spawn(answer(put));
+    while staged(folder) == before {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    (sender, brought)
+}
+
+#[tokio::test]
+async fn a_job_has_only_so_many_files() {
+    let (app, folder) = tracker().await;
+    let (worker, address) = cpu(&app).await;
+    app.new_job(&worker).await.json();
+    let mut urls = Vec::new();
+    for _ in 0..9 {
+        urls.push(bring(&app, address.clone(), "images").await.text);
+    }
+    assert_eq!(staged(folder.path()), 3);
+    let done = worker.body(json!({"url": urls[8]}));
+    assert!(app.post("/api/markAsDone", done).await.is(200, "success"));
+    let sent = answer(app.client().get(&urls[8])).await;
+    assert!(sent.is(200, "images"), "{sent:?}");
+}
+
+#[tokio::test]
+async fn a_job_has_only_so_many_files_on_their_way() {
+    let (app, folder) = tracker().await;
+    let (worker, address) = cpu(&app).await;
+    app.new_job(&worker).await.json();
+    let mut begun = Vec::new();
+    for _ in 0..3 {
+        begun.push(begin(&app, folder.path(), &address).await);
+    }
+    let refused = bring(&app, address.clone(), "images").await;
+    let text = "This worker brings 3 files already, as many as it may at the same time. Please \
+                try again in a minute.";
+    assert!(refused.is(429, text), "{refused:?}");
+    let (sender, brought) = begun.pop().unwrap();
+    drop(sender);
+    assert_eq!(brought.await.unwrap().status, StatusCode::CREATED);
+    let again = bring(&app, address, "images").await;
+    assert_eq!(again.status, StatusCode::CREATED, "{again:?}");
+}
+
+/// Or else it would push out what the job's next worker brings.
+#[tokio::test]
+async fn who_lost_its_job_meanwhile_has_brought_nothing() {
+    let (app, folder) = tracker().await;
+    let (worker, address) = cpu(&app).await;
+    let (none, other) = (
+        "Files are brought by workers that hold a job; this one holds none.",
+        "This worker does not have an open job, or the job was given to another worker.",
+    );
+    for (calls, text) in [(&["returnJob"][..], none), (&["failJob", "newJob"], other)] {
+        app.new_job(&worker).await.json();
+        let (sender, brought) = begin(&app, folder.path(), &address).await;
+        for call in calls {
+            let body = worker.body(json!({"message": "no time"}));
+            let lost = app.post(&format!("/api/{call}"), body).await;
+            assert_eq!(lost.status, StatusCode::OK, "{lost:?}");
+        }
+        drop(sender);
+        let brought = brought.await.unwrap();
+        assert!(brought.is(403, text), "{brought:?}");
+        assert_eq!(staged(folder.path()), 0);
+    }
 }
 
 #[tokio::test]
