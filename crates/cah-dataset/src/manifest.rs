@@ -6,7 +6,11 @@ use cah_protocol::{Outcome, OutcomeCounts, Piece, Shard};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{names::ShardNames, text::is_timestamp};
+use crate::{
+    error::{DatasetError, Result},
+    names::ShardNames,
+    text::is_timestamp,
+};
 
 /// The manifest's layout; raised when an older reader would misunderstand it.
 const FORMAT: u32 = 1;
@@ -170,11 +174,20 @@ impl Manifest {
     }
 
     /// The manifest as it is stored, ending in a line break.
-    pub(crate) fn to_json(&self) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// One that is longer than any that is read: it would keep the whole dataset from being read.
+    pub(crate) fn to_json(&self) -> Result<Vec<u8>> {
         // Numbers, texts and maps with text keys always become JSON.
         let mut json = serde_json::to_vec_pretty(self).expect("a manifest is plain data");
         json.push(b'\n');
-        json
+        if json.len() as u64 > MAX_MANIFEST_BYTES {
+            return Err(DatasetError::BadShard {
+                number: self.number,
+                why: format!("its manifest would have more than {MAX_MANIFEST_BYTES} bytes"),
+            });
+        }
+        Ok(json)
     }
 
     fn check(&self) -> Result<(), String> {
@@ -297,7 +310,18 @@ mod tests {
     #[test]
     fn a_manifest_survives_its_file() {
         let manifest = parse(&sample()).unwrap();
-        assert_eq!(Manifest::parse(&manifest.to_json()), Ok(manifest));
+        assert_eq!(Manifest::parse(&manifest.to_json().unwrap()), Ok(manifest));
+    }
+
+    #[test]
+    fn a_manifest_that_nobody_would_read_is_not_written() {
+        let mut manifest = parse(&sample()).unwrap();
+        let long = "x".repeat(MAX_MANIFEST_BYTES as usize);
+        manifest.thresholds.insert("x".into(), long.into());
+        assert!(matches!(
+            manifest.to_json(),
+            Err(DatasetError::BadShard { number: 3, .. })
+        ));
     }
 
     #[test]

@@ -30,6 +30,12 @@ const ABOUT: &str = "crawlingathome.hand_over";
 /// The layout; raised when an older reader would misunderstand it.
 const FORMAT: u32 = 1;
 
+/// Candidates that a shard may have: more than any WAT file has links, and no tracker takes more.
+const MOST_CANDIDATES: u64 = 1_000_000_000;
+
+/// Bytes that the settings may have as they stand in a manifest, of which they become a part.
+const MOST_SETTINGS_BYTES: usize = 16 << 10;
+
 /// What a hand-over says about itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HandOver {
@@ -102,6 +108,18 @@ impl HandOver {
         })
     }
 
+    /// Makes sure that the settings have room in a manifest.
+    fn check_settings(&self) -> Result<(), String> {
+        // Maps with text keys always become JSON. Indented as there: that may be most of it.
+        let json = serde_json::to_vec_pretty(&self.settings).expect("settings are plain data");
+        match json.len() > MOST_SETTINGS_BYTES {
+            true => Err(format!(
+                "its settings have more than {MOST_SETTINGS_BYTES} bytes"
+            )),
+            false => Ok(()),
+        }
+    }
+
     /// Makes sure that so many images are what is left of the candidates.
     fn check(&self, images: u64) -> Result<(), String> {
         let early = |phase| matches!(phase, Phase::Rules | Phase::Fetch);
@@ -110,6 +128,9 @@ impl HandOver {
         }
         if images > IDS_PER_SHARD {
             return Err(format!("a shard has {IDS_PER_SHARD} sample ids"));
+        }
+        if self.candidates > MOST_CANDIDATES {
+            return Err(format!("no shard has {} candidates", self.candidates));
         }
         let mut ended = self.outcomes.iter();
         let sum = ended.try_fold(images, |sum, (_, count)| sum.checked_add(count));
@@ -126,4 +147,44 @@ impl HandOver {
 /// The name in the tar of the image of a shard's candidate.
 fn image_member(shard: u64, index: u64) -> String {
     format!("{IMAGES}/{}.jpg", ShardNames(shard).key(index))
+}
+
+#[cfg(test)]
+mod tests {
+    use cah_protocol::Outcome;
+    use serde_json::json;
+
+    use super::*;
+
+    fn about(candidates: u64) -> HandOver {
+        let mut outcomes = OutcomeCounts::default();
+        outcomes.add_named(Outcome::TimedOut.name(), candidates);
+        HandOver {
+            shard: Shard::numbered(1, "u"),
+            settings: BTreeMap::new(),
+            candidates,
+            outcomes,
+            program: "a test".into(),
+        }
+    }
+
+    #[test]
+    fn what_no_tracker_takes_is_refused() {
+        assert_eq!(about(MOST_CANDIDATES).check(0), Ok(()));
+        assert!(about(2 * MOST_CANDIDATES).check(0).is_err());
+    }
+
+    /// Few bytes of JSON may be many where each value has a line of its own.
+    #[test]
+    fn settings_are_measured_as_a_manifest_has_them() {
+        let mut about = about(0);
+        assert_eq!(about.check_settings(), Ok(()));
+        let mut deep = json!(vec![1; 500]);
+        for _ in 0..100 {
+            deep = json!([deep]);
+        }
+        about.settings.insert("deep".into(), deep);
+        assert!(about.to_json().len() < MOST_SETTINGS_BYTES / 4);
+        assert!(about.check_settings().is_err());
+    }
 }

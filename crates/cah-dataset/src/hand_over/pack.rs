@@ -114,7 +114,8 @@ impl HandOverPacker {
     ///
     /// # Errors
     /// [`DatasetError::NotConserved`] where images and outcomes do not add up to the candidates;
-    /// whatever a row brings; a disk that takes no more.
+    /// [`DatasetError::BadShard`] for settings that no manifest has room for; whatever a row
+    /// brings; a disk that takes no more.
     pub fn finish(
         mut self,
         about: &HandOver,
@@ -144,6 +145,9 @@ impl HandOverPacker {
         rows: impl Iterator<Item = Result<FetchedRow>>,
     ) -> Result<File> {
         let failed = |cause| DatasetError::encoding(self.path.display().to_string(), cause);
+        let number = self.number;
+        let bad = |why| DatasetError::BadShard { number, why };
+        about.check_settings().map_err(bad)?;
         let about_json = KeyValue::new(ABOUT.to_owned(), about.to_json());
         let properties = table::properties("URL", vec![about_json]);
         let schema = columns::FETCHED.clone();
@@ -162,10 +166,8 @@ impl HandOverPacker {
             let batch = columns::fetched_batch(&found).map_err(|e| failed(e.into()))?;
             writer.write(&batch).map_err(failed)?;
         }
-        about.check(count).map_err(|why| {
-            let number = self.number;
-            DatasetError::NotConserved { number, why }
-        })?;
+        let check = about.check(count);
+        check.map_err(|why| DatasetError::NotConserved { number, why })?;
         writer.into_inner().map_err(failed)
     }
 

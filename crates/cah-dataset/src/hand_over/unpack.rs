@@ -1,7 +1,7 @@
 //! An extracted hand-over → candidates and their images.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, Metadata},
     io::{self, Read},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
@@ -50,6 +50,8 @@ const ROWS: usize = 128;
 pub struct HandedOver {
     folder: PathBuf,
     about: HandOver,
+    /// Rows that the table says it has.
+    images: u64,
     wat: Arc<str>,
 }
 
@@ -71,11 +73,13 @@ impl HandedOver {
             return Err(bad("it says too much about itself".into()));
         }
         let about = HandOver::parse(about).map_err(bad)?;
-        let rows = u64::try_from(metadata.num_rows()).map_err(|e| bad(e.to_string()))?;
+        let images = u64::try_from(metadata.num_rows()).map_err(|e| bad(e.to_string()))?;
         check_shard(&about.shard, job).map_err(bad)?;
-        about.check(rows).map_err(bad)?;
+        about.check_settings().map_err(bad)?;
+        about.check(images).map_err(bad)?;
         Ok(Self {
             folder: folder.to_owned(),
+            images,
             wat: about.shard.url.as_str().into(),
             about,
         })
@@ -103,6 +107,7 @@ impl HandedOver {
             shard: self.about.shard.clone(),
             wat: self.wat.clone(),
             next_index: 0,
+            missing: self.images,
             left: Vec::new().into_iter(),
             ended: false,
         })
@@ -117,9 +122,8 @@ impl HandedOver {
         let member = image_member(number, row.index);
         let path = self.folder.join(&member);
         let bad = |why: &str| bad(number, format!("{member} {why}"));
-        let metadata = match fs::symlink_metadata(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(bad("is missing")),
-            metadata => metadata.map_err(|e| failed(&path, e))?,
+        let Some(metadata) = look_at(&path)? else {
+            return Err(bad("is missing"));
         };
         if !metadata.is_file() {
             return Err(bad("is no file"));
@@ -135,16 +139,22 @@ impl HandedOver {
     }
 }
 
+/// What lies at a path, if anything does. A file where a folder should be is the tar's doing.
+fn look_at(path: &Path) -> Result<Option<Metadata>> {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    match fs::symlink_metadata(path) {
+        Err(error) if matches!(error.kind(), NotFound | NotADirectory) => Ok(None),
+        metadata => metadata.map(Some).map_err(|e| failed(path, e)),
+    }
+}
+
 type Table = ParquetRecordBatchReaderBuilder<File>;
 
 fn open_table(folder: &Path, number: u64) -> Result<Table> {
     let bad = |why: String| bad(number, why);
     let path = folder.join(TABLE);
-    let metadata = match fs::symlink_metadata(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(bad(format!("it has no {TABLE}")));
-        }
-        metadata => metadata.map_err(|e| failed(&path, e))?,
+    let Some(metadata) = look_at(&path)? else {
+        return Err(bad(format!("it has no {TABLE}")));
     };
     if !metadata.is_file() || metadata.len() > MOST_TABLE_BYTES {
         return Err(bad(format!("its {TABLE} is no table of candidates")));
@@ -204,6 +214,9 @@ struct Rows {
     shard: Shard,
     wat: Arc<str>,
     next_index: u64,
+    /// Rows that are still to come. The reader gives what the row groups have, and does not care
+    /// whether that is what the table says.
+    missing: u64,
     left: std::vec::IntoIter<FetchedRow>,
     ended: bool,
 }
@@ -236,10 +249,12 @@ impl Rows {
         let number = self.shard.number;
         let batches = &mut self.batches;
         let batch = guarded(number, || Ok(batches.next().transpose()?))?;
-        let Some(batch) = batch else { return Ok(None) };
-        self.checked(&batch)
-            .map(Some)
-            .map_err(|why| bad(number, why))
+        let more = match batch {
+            Some(batch) => self.checked(&batch).map(Some),
+            None if self.missing > 0 => Err(format!("{} of its rows are missing", self.missing)),
+            None => Ok(None),
+        };
+        more.map_err(|why| bad(number, why))
     }
 
     fn checked(&mut self, batch: &RecordBatch) -> Result<Vec<FetchedRow>, String> {
@@ -300,6 +315,8 @@ impl Rows {
             return Err(bad("a hash that is not its own"));
         }
         self.next_index = index + 1;
+        let missing = self.missing.checked_sub(1);
+        self.missing = missing.ok_or("it has more rows than it says")?;
         Ok(row)
     }
 }

@@ -27,8 +27,9 @@ impl Publication {
     /// only if the files are still those of this writer.
     pub(super) async fn publish(self) -> Result<Manifest> {
         let name = ShardNames(self.manifest.number).manifest();
+        let json = self.manifest.to_json()?;
         let mut record = self.store.create(&name).await?;
-        record.write(&self.manifest.to_json()).await?;
+        record.write(&json).await?;
         let record = record.seal().await?;
 
         let _turn = self.store.publishing_turn().await?;

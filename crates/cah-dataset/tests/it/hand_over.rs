@@ -108,6 +108,18 @@ fn what_does_not_add_up_is_not_packed() {
     assert!(matches!(packed, Err(DatasetError::NotConserved { .. })));
 }
 
+#[test]
+fn settings_that_no_manifest_has_room_for_are_not_packed() {
+    let folder = tempfile::tempdir().unwrap();
+    let packer = HandOverPacker::open(&folder.path().join("x.tar"), NUMBER).unwrap();
+    let mut about = about(0);
+    about
+        .settings
+        .insert("x".into(), "x".repeat(1 << 14).into());
+    let packed = packer.finish(&about, std::iter::empty());
+    assert!(matches!(packed, Err(DatasetError::BadShard { .. })));
+}
+
 /// The table is what it was written as, the images are not.
 #[test]
 fn images_that_are_not_theirs_are_refused() {
@@ -120,6 +132,54 @@ fn images_that_are_not_theirs_are_refused() {
     assert!(refused(folder.path()).contains("is missing"));
     fs::create_dir(&image).unwrap();
     assert!(refused(folder.path()).contains("is no file"));
+}
+
+/// What the system says of a path through a file is not that there is none.
+#[test]
+fn a_file_in_the_place_of_the_images_folder_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    handed_over(folder.path(), &about(4), rows());
+    let images = folder.path().join("files/images");
+    fs::remove_dir_all(&images).unwrap();
+    fs::write(&images, "a file").unwrap();
+    assert!(refused(folder.path()).contains("is missing"));
+    fs::remove_dir_all(folder.path().join("files")).unwrap();
+    fs::write(folder.path().join("files"), "a file").unwrap();
+    assert!(refused(folder.path()).contains("no candidates.parquet"));
+}
+
+/// Has the footer of a table count other rows, and other candidates so that these add up. No writer
+/// does that, so it is done to the bytes.
+fn recount(table: &Path, rows: u8, instead: u8) {
+    let mut bytes = fs::read(table).unwrap();
+    let mut replace = |old: &[u8], new: &[u8]| {
+        let mut places = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(old));
+        let (at, another) = (places.next_back().unwrap(), places.next());
+        assert_eq!(another, None);
+        bytes[at..at + new.len()].copy_from_slice(new);
+    };
+    // In Thrift's compact protocol: the next field, of 64 bits, zigzag; then the list of row groups.
+    let field = |rows: u8| [0x16, 2 * rows, 0x19];
+    replace(&field(rows), &field(instead));
+    let candidates = |rows: u8| format!("\"candidates\":{},", rows + 3).into_bytes();
+    replace(&candidates(rows), &candidates(instead));
+    fs::write(table, bytes).unwrap();
+}
+
+/// The reader of parquet files compares the two nowhere.
+#[test]
+fn tables_with_other_rows_than_they_say_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    handed_over(folder.path(), &about(4), rows());
+    let table = folder.path().join("files/candidates.parquet");
+    recount(&table, 4, 6);
+    let said = refused(folder.path());
+    assert!(said.contains("2 of its rows are missing"), "{said}");
+    recount(&table, 6, 3);
+    let said = refused(folder.path());
+    assert!(said.contains("more rows than it says"), "{said}");
+    recount(&table, 3, 4);
+    assert_eq!(read(folder.path()).unwrap(), rows());
 }
 
 #[test]

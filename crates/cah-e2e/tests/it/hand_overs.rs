@@ -1,6 +1,6 @@
 //! What CPU workers hand over comes from anybody: what cannot be used goes back, and stops nobody.
 
-use std::path::Path;
+use std::{fs::File, io::Read, path::Path};
 
 use cah_dataset::{FetchedRow, HandOver, HandOverPacker};
 use cah_demo::{Config, MiniWeb};
@@ -40,6 +40,27 @@ fn pack(tar: &Path, shard: &Shard, images: &[&[u8]], rows: Vec<FetchedRow>) {
     packer.finish(&about, rows.into_iter().map(Ok)).unwrap();
 }
 
+/// Leaves the table as it is, and puts a file where the folder of the images should be.
+fn put_a_file_for_the_images(tar: &Path) {
+    let packed = std::fs::read(tar).unwrap();
+    let mut changed = tar::Builder::new(File::create(tar).unwrap());
+    for entry in tar::Archive::new(packed.as_slice()).entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let (mut header, mut content) = (entry.header().clone(), Vec::new());
+        entry.read_to_end(&mut content).unwrap();
+        let path = entry.path().unwrap();
+        let name = if path.starts_with("images") {
+            Path::new("images")
+        } else {
+            &path
+        };
+        changed
+            .append_data(&mut header, name, content.as_slice())
+            .unwrap();
+    }
+    changed.finish().unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_used_is_flagged() {
     let config = Config {
@@ -56,7 +77,7 @@ async fn what_cannot_be_used_is_flagged() {
     let out = folder.path().join("out");
     let image: &[u8] = b"no image, but bytes";
     type Make = fn(&Path, &Shard, &[u8]);
-    let makes: [(&str, Make); 6] = [
+    let makes: [(&str, Make); 7] = [
         ("cannot be extracted", |tar, _, _| {
             std::fs::write(tar, "no tar").unwrap()
         }),
@@ -69,6 +90,10 @@ async fn what_cannot_be_used_is_flagged() {
         }),
         ("is missing", |tar, shard, image| {
             pack(tar, shard, &[image], vec![row(0, image), row(1, image)]);
+        }),
+        ("is missing", |tar, shard, image| {
+            pack(tar, shard, &[image], vec![row(0, image)]);
+            put_a_file_for_the_images(tar);
         }),
         ("is not what was downloaded", |tar, shard, image| {
             pack(tar, shard, &[image], vec![row(0, b"something else")]);
