@@ -15,8 +15,8 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::harness::{
-    Process, Served, cah, content, cpu_worker, files_below, gpu_worker, manifests, run, succeed,
-    until, wats, web,
+    Process, Served, cah, content, cpu_worker, fail, files_below, gpu_worker, manifests, run,
+    succeed, until, wats, web, worker,
 };
 
 /// How often a worker is killed.
@@ -84,6 +84,26 @@ fn jobs(store: &Path) -> Vec<Value> {
     lines
         .map(|line| serde_json::from_str(line).unwrap())
         .collect()
+}
+
+/// Were it given back without a word, the next worker would get it and end of it as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shard_that_ends_a_worker_has_failed() {
+    let web = web(10).await;
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    // No shard can be written to a dataset of other settings.
+    let other = ["--similarity-threshold=0.9"];
+    succeed(&mut run(&web, &wats(&web), &out, &other));
+    let mut tracker = Served::web(folder.path(), &web, 7200).await;
+    let open = tracker.open_jobs().await;
+    let said = fail(&mut worker(&tracker.url(), &web, &out, &[]));
+    assert!(said.contains("is of another run"), "{said}");
+    assert_eq!(tracker.open_jobs().await, open);
+    assert!(tracker.stop().success());
+    let jobs = jobs(&folder.path().join("tracker.db"));
+    let failures = jobs.iter().map(|job| job["failures"].as_u64().unwrap());
+    assert_eq!(failures.sum::<u64>(), 1);
 }
 
 /// Only they themselves can go on with what they hold: nobody else gets it for two hours.

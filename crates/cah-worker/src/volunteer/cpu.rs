@@ -65,7 +65,7 @@ impl Work for CpuWork<'_> {
         })
     }
 
-    async fn complete(lease: Lease<Cpu>, report: &ShardReport) -> Result<(), ClientError> {
+    async fn complete(lease: &Lease<Cpu>, report: &ShardReport) -> Result<(), ClientError> {
         match &report.made {
             Made::Images(handed_on) => lease.complete(&handed_on.url).await,
             Made::Pairs(_) => unreachable!("a CPU worker makes no pairs"),

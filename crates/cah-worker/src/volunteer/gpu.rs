@@ -44,11 +44,11 @@ impl Work for GpuWork<'_> {
         self.pairs(job, &folder).await
     }
 
-    async fn complete(lease: Lease<Gpu>, report: &ShardReport) -> Result<(), ClientError> {
+    async fn complete(lease: &Lease<Gpu>, report: &ShardReport) -> Result<(), ClientError> {
         super::complete_pairs(lease, report).await
     }
 
-    async fn refuse(lease: Lease<Gpu>, error: &WorkerError) -> Result<(), ClientError> {
+    async fn refuse(lease: &Lease<Gpu>, error: &WorkerError) -> Result<(), ClientError> {
         match error {
             WorkerError::Dataset(DatasetError::BadHandOver { .. }) => lease.flag_invalid().await,
             WorkerError::Download(error) if error.is_of_the_url() => lease.flag_invalid().await,

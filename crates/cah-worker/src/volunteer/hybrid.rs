@@ -20,7 +20,7 @@ impl Work for HybridWork<'_> {
         self.pipeline.run(job.shard, self.store, job.progress).await
     }
 
-    async fn complete(lease: Lease<Hybrid>, report: &ShardReport) -> Result<(), ClientError> {
+    async fn complete(lease: &Lease<Hybrid>, report: &ShardReport) -> Result<(), ClientError> {
         super::complete_pairs(lease, report).await
     }
 }

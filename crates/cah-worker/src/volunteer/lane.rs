@@ -277,24 +277,31 @@ impl<'a, W: Work> Lane<'a, W> {
             () = lease.lost() => return Err(WorkerError::LeaseLost(shard)),
             never = tell(&lease, &progress) => match never {},
         };
-        let report = match result {
-            Ok(report) => report,
-            Err(error) => {
-                if is_of_the_shard(&error)
-                    && let Err(unheard) = W::refuse(lease, &error).await
-                {
-                    tracing::debug!("the tracker did not hear of a failure: {unheard}");
+        let done = match result {
+            Ok(report) => match W::complete(&lease, &report).await {
+                Err(ClientError::WorkerTimedOut | ClientError::ZeroJobs(_)) => {
+                    return Err(WorkerError::LeaseLost(shard));
                 }
-                return Err(error);
-            }
+                told => told.map(|()| report).map_err(WorkerError::from),
+            },
+            Err(error) => Err(error),
         };
-        match W::complete(lease, &report).await {
-            Err(ClientError::WorkerTimedOut | ClientError::ZeroJobs(_)) => {
-                Err(WorkerError::LeaseLost(shard))
-            }
-            Err(error) => Err(error.into()),
-            Ok(()) => Ok(report),
+        if let Err(error) = &done {
+            refuse::<W>(&lease, error).await;
         }
+        done
+    }
+}
+
+/// Tells the tracker that the shard cannot be done, also where the worker ends of it: a shard that
+/// was given back without a word would be the next worker's, and might end one after the other.
+/// Where it is the machine that is ill, the tracker has such a worker wait.
+async fn refuse<W: Work>(lease: &Lease<W::Kind>, error: &WorkerError) {
+    if is_forgotten(error) || is_away(error) {
+        return;
+    }
+    if let Err(unheard) = W::refuse(lease, error).await {
+        tracing::debug!("the tracker did not hear of a failure: {unheard}");
     }
 }
 

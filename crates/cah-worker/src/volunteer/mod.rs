@@ -56,13 +56,13 @@ pub trait Work: Sync {
 
     /// Tells the tracker that the shard is done.
     fn complete(
-        lease: Lease<Self::Kind>,
+        lease: &Lease<Self::Kind>,
         report: &ShardReport,
     ) -> impl Future<Output = Result<(), ClientError>> + Send;
 
     /// Tells the tracker that the shard cannot be done.
     fn refuse(
-        lease: Lease<Self::Kind>,
+        lease: &Lease<Self::Kind>,
         error: &WorkerError,
     ) -> impl Future<Output = Result<(), ClientError>> + Send {
         let reason = error.to_string();
@@ -108,8 +108,9 @@ impl Terms {
 ///
 /// A lease that ran out costs its shard's work, not the worker: it introduces itself anew and goes
 /// on; a tracker that is away just then is waited for. Whatever ends the worker, the shards that it
-/// holds are given back; only one that is killed leaves them, and goes on with them from its state
-/// when it is started again.
+/// holds are given back, the one that ended it with the reason, as it may well be the shard that is
+/// wrong; only a worker that is killed leaves them, and goes on with them from its state when it is
+/// started again.
 pub async fn volunteer<W: Work>(
     work: &W,
     terms: Terms,
@@ -133,7 +134,7 @@ pub async fn volunteer<W: Work>(
 
 /// Tells the tracker how many pairs a shard has, and where its other candidates ended.
 async fn complete_pairs<K: CountsPairs>(
-    lease: Lease<K>,
+    lease: &Lease<K>,
     report: &ShardReport,
 ) -> Result<(), ClientError> {
     let manifest = report.manifest();
