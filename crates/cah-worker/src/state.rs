@@ -8,7 +8,7 @@ use std::{
 };
 
 use cah_protocol::{Shard, WorkerType};
-use crawlingathome::{ClientConfig, Dump};
+use crawlingathome::{Client, ClientConfig, Dump, Hybrid};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -51,8 +51,8 @@ impl State {
         worker_type: WorkerType,
         tracker: &ClientConfig,
     ) -> Result<Self, WorkerError> {
-        let url = tracker.url.trim().trim_end_matches('/');
-        let whose = xxh3_64(format!("{url}\n{}", tracker.nickname).as_bytes());
+        let address = address_of(tracker);
+        let whose = xxh3_64(format!("{address}\n{}", tracker.nickname).as_bytes());
         let name = worker_type.as_str().to_lowercase();
         for slot in 1..=MOST_SLOTS {
             let folder = place.join(format!("{name}-{whose:016x}-{slot}"));
@@ -101,6 +101,20 @@ impl State {
             }
         }
     }
+}
+
+/// The tracker's address as its clients keep it in dumps, however a person wrote it: with a port that
+/// goes without saying, or a host in capitals. Without the slash at its end.
+pub(crate) fn address_of(tracker: &ClientConfig) -> String {
+    let anybody = Dump {
+        _type: WorkerType::Hybrid.to_string(),
+        url: tracker.url.clone(),
+        ..Dump::default()
+    };
+    // Nobody is asked anything by that. What is no address is refused by whoever calls it.
+    let client = Client::<Hybrid>::load(&anybody, tracker.clone());
+    let address = client.map_or_else(|_| anybody.url.clone(), |(it, _)| it.url().to_owned());
+    address.trim().trim_end_matches('/').to_owned()
 }
 
 /// Makes the folder and locks it; `None` where another process has.
@@ -297,6 +311,31 @@ mod tests {
         assert_eq!(next.desk(0).worker(), Some(Dump::default()));
         let other = take("http://t/", "bob");
         assert_eq!(other.desk(0).worker(), None);
+    }
+
+    #[test]
+    fn an_address_is_the_same_however_it_is_written() {
+        let address = |url: &str| address_of(&ClientConfig::new(url, "ada"));
+        for (written, meant) in [
+            (" http://t/ ", "http://t"),
+            ("http://t:80", "http://t"),
+            (
+                "https://Tracker.Example.org:443/k/Key/",
+                "https://tracker.example.org/k/Key",
+            ),
+            ("http://t:8080", "http://t:8080"),
+            ("no address", "no address"),
+        ] {
+            assert_eq!(address(written), meant);
+        }
+        // A killed worker finds its state again.
+        let place = tempfile::tempdir().unwrap();
+        let folder = |url: &str| {
+            let tracker = ClientConfig::new(url, "ada");
+            let state = State::first_free(place.path(), WorkerType::Cpu, &tracker);
+            state.unwrap().folder
+        };
+        assert_eq!(folder("http://T:80"), folder("http://t/"));
     }
 
     #[test]

@@ -9,7 +9,10 @@ use crawlingathome::{
 };
 
 use super::{Job, Terms, Work};
-use crate::{Observer, Progress, ShardReport, WorkerError, state::Desk};
+use crate::{
+    Observer, Progress, ShardReport, WorkerError,
+    state::{Desk, address_of},
+};
 
 /// When the tracker first hears how far a shard is: there is something to tell by then.
 const FIRST_PROGRESS: Duration = Duration::from_secs(2);
@@ -169,14 +172,18 @@ impl<'a, W: Work> Lane<'a, W> {
 
     /// Makes sure that the state is that of a worker like this.
     fn check_owner(&self, dump: &Dump) -> Result<(), WorkerError> {
-        let tracker = &self.terms.tracker;
-        let bare = |url: &str| url.trim().trim_end_matches('/').to_owned();
-        let of = |worker_type: &str, url: &str, nickname: &str| {
-            let url = bare(url);
-            format!("a {worker_type} worker at {url} for `{nickname}`")
+        let ours = &self.terms.tracker;
+        let theirs = ClientConfig {
+            url: dump.url.clone(),
+            nickname: dump.nickname.clone(),
+            ..ours.clone()
         };
-        let whose = of(&dump._type, &dump.url, &dump.nickname);
-        if whose == of(W::Kind::TYPE.as_str(), &tracker.url, &tracker.nickname) {
+        let of = |worker_type: &str, tracker: &ClientConfig| {
+            let (address, nickname) = (address_of(tracker), &tracker.nickname);
+            format!("a {worker_type} worker at {address} for `{nickname}`")
+        };
+        let whose = of(&dump._type, &theirs);
+        if whose == of(W::Kind::TYPE.as_str(), ours) {
             return Ok(());
         }
         let place = self.desk.path().display().to_string();
