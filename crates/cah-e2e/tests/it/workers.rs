@@ -11,6 +11,7 @@ use std::{
 
 use cah_dataset::Manifest;
 use cah_demo::{Config, MiniWeb, ServedWeb};
+use crawlingathome::Dump;
 use serde_json::Value;
 use tokio::time::sleep;
 
@@ -165,6 +166,32 @@ async fn workers_that_are_killed_again_and_again_lose_no_pair() {
         // One by each half, however often it was killed at it.
         assert_eq!(job["completions"].as_array().unwrap().len(), 2, "{job}");
     }
+}
+
+/// A mistaken flag costs a killed worker none of its lanes.
+#[test]
+fn the_state_of_another_worker_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let lanes = ["lane-0", "lane-1"].map(|lane| make(folder.path(), lane).join("worker.json"));
+    let dump = Dump {
+        _type: "GPU".into(),
+        url: "http://127.0.0.1:9/".into(),
+        nickname: "anonymous".into(),
+        ..Dump::default()
+    };
+    for lane in &lanes {
+        std::fs::write(lane, serde_json::to_vec(&dump).unwrap()).unwrap();
+    }
+    let mut mistaken = cah();
+    mistaken.args([
+        "worker",
+        "--tracker=http://127.0.0.1:9",
+        "--type=cpu",
+        "--state",
+    ]);
+    let said = fail(mistaken.arg(folder.path()));
+    assert!(said.contains("is of a GPU worker"), "{said}");
+    assert!(lanes.iter().all(|lane| lane.exists()));
 }
 
 /// The URLs in the journal of a CPU worker that was killed, and how often each is.

@@ -158,7 +158,6 @@ impl<'a, W: Work> Lane<'a, W> {
         let tracker = &self.terms.tracker;
         let desk = self.desk.clone();
         if let Some(dump) = blocking(move || desk.worker()).await {
-            self.check_owner(&dump)?;
             if is_known::<W::Kind>(&dump, tracker).await? {
                 return Ok(Client::load(&dump, tracker.clone())?);
             }
@@ -168,26 +167,6 @@ impl<'a, W: Work> Lane<'a, W> {
         let client = Client::connect(tracker.clone()).await?;
         self.keep(client.dump()).await?;
         Ok((client, None))
-    }
-
-    /// Makes sure that the state is that of a worker like this.
-    fn check_owner(&self, dump: &Dump) -> Result<(), WorkerError> {
-        let ours = &self.terms.tracker;
-        let theirs = ClientConfig {
-            url: dump.url.clone(),
-            nickname: dump.nickname.clone(),
-            ..ours.clone()
-        };
-        let of = |worker_type: &str, tracker: &ClientConfig| {
-            let (address, nickname) = (address_of(tracker), &tracker.nickname);
-            format!("a {worker_type} worker at {address} for `{nickname}`")
-        };
-        let whose = of(&dump._type, &theirs);
-        if whose == of(W::Kind::TYPE.as_str(), ours) {
-            return Ok(());
-        }
-        let place = self.desk.path().display().to_string();
-        Err(WorkerError::StateOfAnother { place, whose })
     }
 
     async fn keep(&self, dump: Dump) -> Result<(), WorkerError> {
@@ -324,6 +303,28 @@ async fn is_known<K: Kind>(dump: &Dump, tracker: &ClientConfig) -> Result<bool, 
     };
     let (client, _) = Client::<K>::load(&without_job, once)?;
     client.is_alive().await
+}
+
+/// Makes sure that what an earlier worker left in a lane is of one like this.
+pub(super) fn check_owner<K: Kind>(desk: &Desk, ours: &ClientConfig) -> Result<(), WorkerError> {
+    let Some(dump) = desk.worker() else {
+        return Ok(());
+    };
+    let theirs = ClientConfig {
+        url: dump.url,
+        nickname: dump.nickname,
+        ..ours.clone()
+    };
+    let of = |worker_type: &str, tracker: &ClientConfig| {
+        let (address, nickname) = (address_of(tracker), &tracker.nickname);
+        format!("a {worker_type} worker at {address} for `{nickname}`")
+    };
+    let whose = of(&dump._type, &theirs);
+    if whose == of(K::TYPE.as_str(), ours) {
+        return Ok(());
+    }
+    let place = desk.path().display().to_string();
+    Err(WorkerError::StateOfAnother { place, whose })
 }
 
 /// Gives back what a worker held that had more lanes than this one.

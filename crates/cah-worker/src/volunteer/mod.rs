@@ -117,9 +117,14 @@ pub async fn volunteer<W: Work>(
     observer: &dyn Observer,
 ) -> Result<u64, WorkerError> {
     let at_once = terms.at_once.clamp(1, Terms::MOST_AT_ONCE);
-    let earlier = (at_once..Terms::MOST_AT_ONCE).filter(|lane| terms.state.had_lane(*lane));
-    for desk in earlier.map(|lane| terms.state.desk(lane)) {
-        lane::give_up::<W::Kind>(&desk, &terms.tracker).await;
+    let left = (0..Terms::MOST_AT_ONCE).filter(|lane| terms.state.had_lane(*lane));
+    let left: Vec<usize> = left.collect();
+    // All of them before any is given up: another worker's state stays as it is.
+    for lane in &left {
+        lane::check_owner::<W::Kind>(&terms.state.desk(*lane), &terms.tracker)?;
+    }
+    for lane in left.into_iter().filter(|lane| *lane >= at_once) {
+        lane::give_up::<W::Kind>(&terms.state.desk(lane), &terms.tracker).await;
     }
     let of = &terms;
     let lanes = (0..at_once).map(|number| async move {
