@@ -51,6 +51,16 @@ pub enum WorkerError {
     /// The tracker gave the shard to somebody else.
     #[error("the lease of shard {} ran out, somebody else has it now", .0.number)]
     LeaseLost(Shard),
+    /// Worker after worker ended in the middle of the shard, by a panic or for want of memory perhaps.
+    #[error(
+        "shard {number}: {times} times in a row the worker ended in the middle of it, and got no further"
+    )]
+    Deadly {
+        /// The shard's number.
+        number: u64,
+        /// How often.
+        times: u32,
+    },
     /// The machine refuses what the worker needs.
     #[error("cannot start the worker's threads: {0}")]
     Threads(#[source] io::Error),

@@ -18,6 +18,7 @@ const LOCK: &str = "lock";
 const WORKER: &str = "worker.json";
 const JOB: &str = "job";
 const OF: &str = "of.json";
+const RESUMED: &str = "resumed.json";
 
 /// Workers that may share a place, each with a folder of its own.
 const MOST_SLOTS: u32 = 4096;
@@ -168,6 +169,15 @@ pub(crate) struct Identity {
     pub(crate) settings: Settings,
 }
 
+/// How often a worker went on with a job in vain.
+#[derive(Serialize, Deserialize)]
+struct Resumed {
+    shard: Shard,
+    times: u32,
+    /// Of the job's files, by the last time.
+    bytes: u64,
+}
+
 impl Desk {
     pub(crate) fn path(&self) -> &Path {
         &self.folder
@@ -199,9 +209,29 @@ impl Desk {
         Ok(job)
     }
 
+    /// Counts that the worker goes on with a job; gives how often it has done so in a row without
+    /// getting on: a CPU worker's tar and journal grow with each image.
+    pub(crate) fn resume(&self, shard: &Shard) -> Result<u32, WorkerError> {
+        let path = self.folder.join(RESUMED);
+        let bytes = bytes_in(&self.folder.join(JOB));
+        let in_vain = |before: &Resumed| before.shard == *shard && bytes <= before.bytes;
+        let before = read::<Resumed>(&path).filter(in_vain);
+        let times = before.map_or(0, |before| before.times).saturating_add(1);
+        let shard = shard.clone();
+        let resumed = Resumed {
+            shard,
+            times,
+            bytes,
+        };
+        write(&path, &resumed)?;
+        Ok(times)
+    }
+
     /// Removes what there is of a job.
     pub(crate) fn clear_job(&self) {
         remove(&self.folder.join(JOB));
+        // What cannot be removed counts for this very job alone.
+        let _ = fs::remove_file(self.folder.join(RESUMED));
     }
 }
 
@@ -241,6 +271,13 @@ fn write(path: &Path, what: &impl Serialize) -> Result<(), WorkerError> {
         Ok(())
     };
     written().map_err(|cause| WorkerError::state(path, cause))
+}
+
+/// The bytes of the files in a folder, without those in folders of it.
+fn bytes_in(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let files = entries.filter_map(|entry| entry.metadata().ok().filter(fs::Metadata::is_file));
+    files.map(|file| file.len()).sum()
 }
 
 /// Removes a folder; what cannot be removed is overwritten later, or in nobody's way.
@@ -357,6 +394,24 @@ mod tests {
         assert!(state.had_lane(0) && !state.had_lane(1));
         desk.clear();
         assert!(!state.had_lane(0));
+    }
+
+    #[test]
+    fn going_on_in_vain_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let desk = State::open(folder.path()).unwrap().desk(0);
+        let shard = |number| Shard::numbered(number, "u");
+        let resume = |number| desk.resume(&shard(number)).unwrap();
+        assert_eq!([resume(1), resume(1), resume(1)], [1, 2, 3]);
+        assert_eq!([resume(2), resume(2)], [1, 2]);
+        // Who gets on may be killed as often as it likes.
+        let job = desk.job(&identity(2, "u")).unwrap();
+        assert_eq!([resume(2), resume(2)], [1, 2]);
+        job.write("x.json", &"an image").unwrap();
+        assert_eq!([resume(2), resume(2)], [1, 2]);
+        // Once it is done, or failed, it may come again.
+        desk.clear_job();
+        assert_eq!(resume(2), 1);
     }
 
     #[test]

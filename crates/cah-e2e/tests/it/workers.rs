@@ -11,8 +11,9 @@ use std::{
 
 use cah_dataset::Manifest;
 use cah_demo::{Config, MiniWeb, ServedWeb};
+use cah_protocol::Shard;
 use crawlingathome::Dump;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::harness::{
@@ -165,6 +166,42 @@ async fn workers_that_are_killed_again_and_again_lose_no_pair() {
         assert_eq!(job["state"], "closed", "{job}");
         // One by each half, however often it was killed at it.
         assert_eq!(job["completions"].as_array().unwrap().len(), 2, "{job}");
+    }
+}
+
+/// The shard that a worker with this state holds.
+fn held(state: &Path) -> Option<Shard> {
+    let dump = std::fs::read(state.join("lane-0/worker.json")).ok()?;
+    let dump: Dump = serde_json::from_slice(&dump).ok()?;
+    dump.shard().unwrap()
+}
+
+/// Whatever ends it there, a panic or the want of memory, would do so for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shard_that_ends_its_worker_again_and_again_has_failed() {
+    let web = web(30).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut tracker = Served::web(folder.path(), &web, 7200).await;
+    // Spelled otherwise than in what the worker keeps of itself.
+    let url = tracker.url().replace("http:", "HTTP:");
+    let state = folder.path().join("state");
+    let worker = || cpu_worker(&url, &web, &state, &["--in-flight=1"]);
+    let mut first = Process::start(worker().stderr(Stdio::null()));
+    until("a shard", || async { held(&state) }).await;
+    first.kill();
+    // As if it had been started again three times, and had ended as often.
+    let shard = held(&state).unwrap();
+    let resumed = json!({"shard": shard, "times": 3, "bytes": u64::MAX});
+    std::fs::write(state.join("lane-0/resumed.json"), resumed.to_string()).unwrap();
+    let said = fail(&mut worker());
+    assert!(said.contains("and got no further"), "{said}");
+    // The other shards were done, and in the end this one, too.
+    assert_eq!(tracker.open_jobs().await, 0);
+    assert!(!state.exists());
+    assert!(tracker.stop().success());
+    for job in jobs(&folder.path().join("tracker.db")) {
+        let failures = usize::from(job["number"] == shard.number);
+        assert_eq!(job["messages"].as_array().unwrap().len(), failures, "{job}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! One of the shards that a worker has at once, and the next one after it.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, error::Error, io, iter, time::Duration};
 
 use cah_dataset::DatasetError;
 use cah_task::blocking;
@@ -33,6 +33,14 @@ const LONGEST_FAILURE_PAUSE: Duration = Duration::from_secs(60);
 /// How long a worker that leaves waits for the tracker's answer.
 const GOODBYE: Duration = Duration::from_secs(3);
 
+/// How often a worker that was killed goes on with the same shard without getting on. Then it may be
+/// the shard that ends it, and would for ever.
+const MOST_IN_VAIN: u32 = 3;
+
+/// How many shards in a row may fail before a full disk is the machine's trouble. Until then it may
+/// be what was handed over, which a small file can make as large as it likes.
+const FULL_IN_A_ROW: u32 = 3;
+
 /// A worker of the tracker's, which has one shard at a time.
 pub(super) struct Lane<'a, W> {
     work: &'a W,
@@ -57,6 +65,11 @@ impl Failures {
         self.in_a_row += 1;
         (FIRST_FAILURE_PAUSE * factor).min(LONGEST_FAILURE_PAUSE)
     }
+
+    /// Whether another shard may well be done after this error.
+    fn may_go_on(&self, error: &WorkerError) -> bool {
+        is_of_the_shard(error) || (fills_the_disk(error) && self.in_a_row < FULL_IN_A_ROW)
+    }
 }
 
 /// Whether the shard is what is wrong: another one may well be done.
@@ -66,6 +79,7 @@ fn is_of_the_shard(error: &WorkerError) -> bool {
         | WorkerError::Wat { .. }
         | WorkerError::Truncated(_)
         | WorkerError::WatChanged(_)
+        | WorkerError::Deadly { .. }
         | WorkerError::Dataset(DatasetError::BadHandOver { .. })
         // Too large, mostly.
         | WorkerError::Upload(UploadError::Refused { .. }) => true,
@@ -81,6 +95,17 @@ fn is_of_the_shard(error: &WorkerError) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether a download found no room on the disk. What there was of it is removed by now.
+fn fills_the_disk(error: &WorkerError) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    let WorkerError::Download(error) = error else {
+        return false;
+    };
+    let causes = iter::successors(Some(error as &dyn Error), |error| (*error).source());
+    let mut causes = causes.filter_map(|error| error.downcast_ref::<io::Error>());
+    causes.any(|error| matches!(error.kind(), FileTooLarge | QuotaExceeded | StorageFull))
 }
 
 /// Whether the tracker gave up on a worker that was silent for too long.
@@ -195,7 +220,9 @@ impl<'a, W: Work> Lane<'a, W> {
     ) -> Result<(), WorkerError> {
         if let Some(lease) = held {
             tracing::info!("going on with shard {}", lease.shard().number);
-            self.shard(client, lease).await?;
+            let (desk, shard) = (self.desk.clone(), lease.shard().clone());
+            let times = blocking(move || desk.resume(&shard)).await?;
+            self.shard(client, lease, times).await?;
         }
         let stop = &self.terms.stop;
         // A tracker that is away is not waited for once nothing more is wanted of it. A lease that
@@ -206,7 +233,7 @@ impl<'a, W: Work> Lane<'a, W> {
                     let mut dump = lease.dump();
                     dump.upload_address = Some(client.upload_address());
                     self.keep(dump).await?;
-                    self.shard(client, lease).await?;
+                    self.shard(client, lease, 0).await?;
                 }
                 (Err(ClientError::ZeroJobs(_)), None) => break,
                 (Err(ClientError::ZeroJobs(_)), Some(wait)) => self.pause(wait).await,
@@ -216,14 +243,16 @@ impl<'a, W: Work> Lane<'a, W> {
         Ok(())
     }
 
-    /// One shard, and a pause where it could not be done.
+    /// One shard, which the worker has gone on with so often in vain, and a pause where it could not
+    /// be done.
     async fn shard(
         &mut self,
         client: &Client<W::Kind>,
         lease: Lease<W::Kind>,
+        in_vain: u32,
     ) -> Result<(), WorkerError> {
         let shard = lease.shard().clone();
-        let done = self.do_shard(client, lease).await;
+        let done = self.do_shard(client, lease, in_vain).await;
         self.observer.left(&shard);
         // In this order: a job without its folder would be done again.
         self.keep(client.dump()).await?;
@@ -234,7 +263,7 @@ impl<'a, W: Work> Lane<'a, W> {
                 self.failures.in_a_row = 0;
                 self.observer.finished(&report);
             }
-            Err(error) if is_of_the_shard(&error) => {
+            Err(error) if self.failures.may_go_on(&error) => {
                 let pause = self.failures.add();
                 tracing::warn!("{error}; the shard went back, going on in {pause:?}");
                 self.pause(pause).await;
@@ -248,6 +277,7 @@ impl<'a, W: Work> Lane<'a, W> {
         &self,
         client: &Client<W::Kind>,
         lease: Lease<W::Kind>,
+        in_vain: u32,
     ) -> Result<ShardReport, WorkerError> {
         let shard = lease.shard().clone();
         let progress = Progress::default();
@@ -259,7 +289,7 @@ impl<'a, W: Work> Lane<'a, W> {
             progress: &progress,
         };
         let result = tokio::select! {
-            result = self.work.make(&job) => result,
+            result = self.make(&job, in_vain) => result,
             () = lease.lost() => return Err(WorkerError::LeaseLost(shard)),
             never = tell(&lease, &progress) => match never {},
         };
@@ -276,6 +306,14 @@ impl<'a, W: Work> Lane<'a, W> {
             refuse::<W>(&lease, error).await;
         }
         done
+    }
+
+    async fn make(&self, job: &Job<'_, W::Kind>, in_vain: u32) -> Result<ShardReport, WorkerError> {
+        if in_vain > MOST_IN_VAIN {
+            let (number, times) = (job.shard.number, in_vain);
+            return Err(WorkerError::Deadly { number, times });
+        }
+        self.work.make(job).await
     }
 }
 
@@ -369,5 +407,22 @@ mod tests {
         failures.in_a_row = 0;
         assert_eq!(failures.add(), FIRST_FAILURE_PAUSE);
         assert_eq!(failures.altogether, 10);
+    }
+
+    #[test]
+    fn what_fills_the_disk_stops_nobody_unless_it_is_the_disk() {
+        let write = |kind: io::ErrorKind| {
+            WorkerError::Download(DownloadError::Write {
+                path: "x".into(),
+                source: kind.into(),
+            })
+        };
+        let mut failures = Failures::default();
+        for _ in 0..FULL_IN_A_ROW {
+            assert!(failures.may_go_on(&write(io::ErrorKind::StorageFull)));
+            assert!(!failures.may_go_on(&write(io::ErrorKind::PermissionDenied)));
+            failures.add();
+        }
+        assert!(!failures.may_go_on(&write(io::ErrorKind::StorageFull)));
     }
 }
