@@ -113,29 +113,42 @@ impl HandedOver {
         })
     }
 
+    /// The bytes that a candidate's image has, before it is read.
+    ///
+    /// # Errors
+    /// See [`HandedOver`].
+    pub fn image_length(&self, row: &FetchedRow) -> Result<u64> {
+        let member = self.member(row);
+        match look_at(&self.folder.join(&member))? {
+            None => Err(self.bad_image(&member, "is missing")),
+            Some(metadata) if !metadata.is_file() => Err(self.bad_image(&member, "is no file")),
+            Some(metadata) => Ok(metadata.len()),
+        }
+    }
+
     /// The image of a candidate, the bytes that its row says, at most `most` of them.
     ///
     /// # Errors
     /// See [`HandedOver`].
     pub fn image(&self, row: &FetchedRow, most: u64) -> Result<Bytes> {
-        let number = self.about.shard.number;
-        let member = image_member(number, row.index);
+        let member = self.member(row);
         let path = self.folder.join(&member);
-        let bad = |why: &str| bad(number, format!("{member} {why}"));
-        let Some(metadata) = look_at(&path)? else {
-            return Err(bad("is missing"));
-        };
-        if !metadata.is_file() {
-            return Err(bad("is no file"));
-        }
-        if metadata.len() > most {
-            return Err(bad(&format!("has more than {most} bytes")));
+        if self.image_length(row)? > most {
+            return Err(self.bad_image(&member, &format!("has more than {most} bytes")));
         }
         let bytes = fs::read(&path).map_err(|e| failed(&path, e))?;
         if Sha256::digest(&bytes)[..] != row.sha256 {
-            return Err(bad("is not what was downloaded"));
+            return Err(self.bad_image(&member, "is not what was downloaded"));
         }
         Ok(bytes.into())
+    }
+
+    fn member(&self, row: &FetchedRow) -> String {
+        image_member(self.about.shard.number, row.index)
+    }
+
+    fn bad_image(&self, member: &str, why: &str) -> DatasetError {
+        bad(self.about.shard.number, format!("{member} {why}"))
     }
 }
 

@@ -90,6 +90,7 @@ fn what_is_packed_is_unpacked() {
     assert_eq!(read(folder.path()).unwrap(), rows());
     let five = handed_over.image(&row(5), 105).unwrap();
     assert_eq!(five, image(5));
+    assert_eq!(handed_over.image_length(&row(5)).unwrap(), 105);
     assert!(handed_over.image(&row(5), 104).is_err());
 }
 

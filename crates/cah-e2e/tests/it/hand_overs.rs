@@ -4,11 +4,11 @@ use std::{fs::File, io::Read, path::Path};
 
 use cah_dataset::{FetchedRow, HandOver, HandOverPacker};
 use cah_demo::{Config, MiniWeb};
-use cah_protocol::{OutcomeCounts, Shard};
+use cah_protocol::{Outcome, OutcomeCounts, Shard};
 use crawlingathome::{ClientConfig, CpuClient};
 use sha2::{Digest, Sha256};
 
-use crate::harness::{Served, cah, fail, files_below, gpu_worker};
+use crate::harness::{Served, cah, fail, files_below, gpu_worker, manifests, succeed};
 
 fn row(index: u64, image: &[u8]) -> FetchedRow {
     FetchedRow {
@@ -121,6 +121,39 @@ async fn what_cannot_be_used_is_flagged() {
         assert_eq!(files_below(&out), [""; 0].map(std::path::PathBuf::from));
         client.bye().await.unwrap();
     }
+}
+
+/// The memory is the worker's own: what a hand-over says about itself raises no limit.
+#[tokio::test(flavor = "multi_thread")]
+async fn images_above_the_own_limit_are_left_out() {
+    let config = Config {
+        pages: 10,
+        wats: 1,
+        ..Config::default()
+    };
+    let web = MiniWeb::build(config).unwrap().serve().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let tracker = Served::web(folder.path(), &web, 7200).await;
+    let client = CpuClient::connect(ClientConfig::new(tracker.url(), "ada")).await;
+    let client = client.unwrap();
+    let (short, long): (&[u8], &[u8]) = (b"no image, but bytes", &[7; 5000]);
+    while let Ok(lease) = client.lease().await {
+        let tar = folder.path().join("images.tar");
+        let _ = std::fs::remove_file(&tar);
+        let rows = vec![row(0, short), row(1, long)];
+        pack(&tar, lease.shard(), &[short, long], rows);
+        let url = client.upload(&tar).await.unwrap();
+        lease.complete(&url).await.unwrap();
+    }
+    let out = folder.path().join("out");
+    let limit = ["--max-image-bytes=4999"];
+    succeed(&mut gpu_worker(&tracker.url(), &web, &out, &limit));
+    for manifest in manifests(&out).await.into_values() {
+        assert_eq!(manifest.outcomes.get(Outcome::BodyTooLarge), 1);
+        assert_eq!(manifest.candidates, 2);
+        assert_eq!(manifest.thresholds["max_image_bytes"], 4999);
+    }
+    assert_eq!(tracker.data().await["completion_str"], "2 / 2");
 }
 
 #[test]

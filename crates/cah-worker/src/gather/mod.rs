@@ -90,7 +90,9 @@ impl Gathering {
         fetched: Fetched,
         progress: &Progress,
     ) -> Result<(), WorkerError> {
-        let Fetched { of, image, ticket } = fetched;
+        let Fetched {
+            of, image, ticket, ..
+        } = fetched;
         let entry = match image {
             Ok(bytes) => {
                 let _busy = progress.enter(Step::Write, 1);
@@ -189,6 +191,7 @@ mod tests {
             of: numbered(index),
             image,
             ticket: None,
+            share: None,
         }
     }
 

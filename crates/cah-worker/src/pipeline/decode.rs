@@ -7,7 +7,7 @@ use cah_protocol::Outcome;
 use futures::StreamExt;
 use tokio::sync::mpsc;
 
-use super::{GpuRun, extract::Numbered, fetch::Fetched, hand_over, receive};
+use super::{GpuRun, Share, extract::Numbered, fetch::Fetched, hand_over, receive};
 use crate::{Step, WorkerError};
 
 /// A candidate whose image was fetched and decoded. The decoded image is not kept: it is
@@ -15,6 +15,7 @@ use crate::{Step, WorkerError};
 pub(super) struct Sample {
     pub(super) of: Numbered,
     pub(super) bytes: Bytes,
+    pub(super) share: Share,
     pub(super) size: ImageSize,
     pub(super) format: ImageFormat,
 }
@@ -26,14 +27,10 @@ impl GpuRun {
         next: mpsc::Sender<(Sample, Pixels)>,
     ) -> Result<(), WorkerError> {
         let mut samples = receive(images)
-            .filter_map(|Fetched { of, image, ticket }| {
-                // What is being decoded is bounded by the pool's width.
-                drop(ticket);
-                std::future::ready(image.ok().map(|bytes| (of, bytes)))
-            })
-            .map(|(of, bytes)| {
+            .filter_map(|fetched| self.taken(fetched))
+            .map(|(of, bytes, share)| {
                 let run = self.clone();
-                self.parts.pool.run(move || run.sample(of, bytes))
+                self.parts.pool.run(move || run.sample(of, bytes, share))
             })
             .buffered(2 * self.parts.pool.width())
             .boxed();
@@ -46,7 +43,18 @@ impl GpuRun {
         Ok(())
     }
 
-    fn sample(&self, of: Numbered, bytes: Bytes) -> Option<(Sample, Pixels)> {
+    /// An image with its share of the memory: what waits there does not wait in the fetch's room
+    /// any more.
+    async fn taken(&self, fetched: Fetched) -> Option<(Numbered, Bytes, Share)> {
+        let bytes = fetched.image.ok()?;
+        let share = match fetched.share {
+            Some(share) => share,
+            None => self.parts.memory.take(bytes.len()).await,
+        };
+        Some((fetched.of, bytes, share))
+    }
+
+    fn sample(&self, of: Numbered, bytes: Bytes, share: Share) -> Option<(Sample, Pixels)> {
         let _busy = self.progress.enter(Step::Decode, 1);
         match decode(&bytes, &self.parts.limits) {
             Ok(decoded) => {
@@ -59,6 +67,7 @@ impl GpuRun {
                     format: decoded.format,
                     of,
                     bytes,
+                    share,
                 };
                 Some((sample, pixels))
             }

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    CpuRun,
+    CpuRun, Share,
     extract::Numbered,
     hand_over,
     room::{Room, Ticket},
@@ -28,6 +28,8 @@ pub(crate) struct Fetched {
     /// Dropped when the next step takes the image, in the order of the candidates. Images that were
     /// not downloaded just now have none.
     pub(crate) ticket: Option<Ticket>,
+    /// The image's share of the memory, where it has one already.
+    pub(crate) share: Option<Share>,
 }
 
 impl CpuRun {
@@ -89,6 +91,7 @@ impl CpuRun {
             of,
             image,
             ticket: Some(ticket),
+            share: None,
         }
     }
 }

@@ -11,7 +11,8 @@ use cah_protocol::Shard;
 use tokio::{sync::mpsc, task::JoinSet};
 
 use super::{
-    CHANNEL, Fetched, Made, PROGRAM, PipelineConfig, Settings, ShardReport, Steps, all, crawl_of,
+    CHANNEL, Fetched, Made, Memory, PROGRAM, PipelineConfig, Settings, ShardReport, Steps, all,
+    crawl_of,
     embed::{Embedder, Judge},
     settings,
 };
@@ -47,6 +48,8 @@ pub(super) struct GpuParts {
     pub(super) embedder: Embedder,
     pub(super) batch: usize,
     pub(super) pool: CpuPool,
+    pub(super) memory: Memory,
+    max_image_bytes: u64,
     settings: Settings,
     rival_patience: Duration,
 }
@@ -86,6 +89,8 @@ impl GpuPipeline {
                 images: config.images,
                 batch,
                 pool,
+                memory: Memory::new(batch),
+                max_image_bytes: config.fetch.max_bytes as u64,
                 rival_patience: config.rival_patience,
             }),
         })
@@ -104,6 +109,16 @@ impl GpuPipeline {
     /// How many images are decoded at a time.
     pub(crate) fn width(&self) -> usize {
         self.parts.pool.width()
+    }
+
+    /// The longest image that is taken, in bytes.
+    pub(crate) fn max_image_bytes(&self) -> u64 {
+        self.parts.max_image_bytes
+    }
+
+    /// What images take their bytes of while they are worked on.
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.parts.memory
     }
 
     /// Makes pairs of a shard's images, which these settings brought about, and writes them to

@@ -11,6 +11,7 @@ mod embed;
 mod extract;
 mod fetch;
 mod gpu;
+mod memory;
 mod room;
 mod settings;
 mod write;
@@ -24,7 +25,8 @@ pub(crate) use {
     extract::{Candidate, Numbered, rejected},
     fetch::Fetched,
     gpu::Images,
-    settings::Settings,
+    memory::{Memory, Share},
+    settings::{MAX_IMAGE_BYTES, Settings},
 };
 
 use std::time::Duration;

@@ -13,13 +13,16 @@ use super::{PipelineConfig, UnsafePolicy};
 /// Settings by name, defaults filled in.
 pub(crate) type Settings = BTreeMap<String, Value>;
 
+/// The longest image, in bytes.
+pub(crate) const MAX_IMAGE_BYTES: &str = "max_image_bytes";
+
 /// What decides which links become images. What only decides whether an image arrives in time
 /// (deadline, retries, politeness) is left to the day, as the web is.
 pub(super) fn of_candidates(config: &PipelineConfig) -> Settings {
     let rules = &config.rules;
     let off: Vec<_> = rules.off.iter().map(|rule| rule.name()).collect();
     named([
-        ("max_image_bytes", json!(config.fetch.max_bytes)),
+        (MAX_IMAGE_BYTES, json!(config.fetch.max_bytes)),
         ("opt_outs", json!(honoured(config.fetch.opt_outs))),
         ("min_text_chars", json!(rules.min_text_chars)),
         ("max_text_chars", json!(rules.max_text_chars)),

@@ -6,7 +6,7 @@ use cah_protocol::Outcome;
 use futures::StreamExt;
 use tokio::sync::mpsc;
 
-use super::{GpuRun, decode::Sample, embed::Pair, receive};
+use super::{GpuRun, Share, decode::Sample, embed::Pair, receive};
 use crate::{Step, WorkerError};
 
 /// A pair as the dataset takes it.
@@ -15,6 +15,7 @@ struct Entry {
     image: Option<StoredImage>,
     image_embedding: Vec<f32>,
     text_embedding: Vec<f32>,
+    _share: Share,
 }
 
 impl GpuRun {
@@ -65,6 +66,7 @@ impl GpuRun {
             image: stored.map(|(image, _)| image),
             image_embedding: pair.image_embedding,
             text_embedding: pair.text_embedding,
+            _share: sample.share,
         }
     }
 }
@@ -109,11 +111,15 @@ mod tests {
     use cah_clip::ImageFormat;
 
     use super::*;
-    use crate::pipeline::extract::{Numbered, test_candidate};
+    use crate::pipeline::{
+        Memory,
+        extract::{Numbered, test_candidate},
+    };
 
     /// A sample whose bytes nobody could decode again.
-    fn sample() -> Sample {
+    async fn sample() -> Sample {
         Sample {
+            share: Memory::of(1).take(1).await,
             of: Numbered {
                 index: 0,
                 candidate: test_candidate("https://example.org/a.webp"),
@@ -127,13 +133,14 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_needs_no_pixels_is_not_decoded_again() {
+    #[tokio::test]
+    async fn what_needs_no_pixels_is_not_decoded_again() {
+        let sample = sample().await;
         let limits = Limits::default();
-        let (image, size) = stored(&sample(), ImageMode::Original, &limits).unwrap();
+        let (image, size) = stored(&sample, ImageMode::Original, &limits).unwrap();
         assert_eq!(image.bytes, "as it came");
         assert_eq!(image.extension, "webp");
-        assert_eq!(size, sample().size);
-        assert!(stored(&sample(), ImageMode::Nothing, &limits).is_none());
+        assert_eq!(size, sample.size);
+        assert!(stored(&sample, ImageMode::Nothing, &limits).is_none());
     }
 }

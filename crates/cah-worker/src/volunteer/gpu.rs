@@ -10,7 +10,7 @@ use crate::{
     GpuPipeline, ShardReport, WorkerError,
     pipeline::Settings,
     state::{Identity, JobFolder},
-    unpack::Unpacked,
+    unpack::{self, Unpacked, within},
 };
 
 const FILES: &str = "files";
@@ -38,7 +38,8 @@ impl Work for GpuWork<'_> {
         };
         let desk = job.desk.clone();
         let folder = blocking(move || desk.job(&identity)).await?;
-        if !is_extracted(&folder, job.shard).await? {
+        let most = self.pipeline.max_image_bytes();
+        if !is_extracted(&folder, job.shard, most).await? {
             self.download(job, &folder).await?;
         }
         self.pairs(job, &folder).await
@@ -88,21 +89,25 @@ impl GpuWork<'_> {
                 why: format!("a CPU worker does not decide over `{name}`"),
             }));
         }
+        let most = self.pipeline.max_image_bytes();
         let images = Unpacked {
             handed_over: Arc::new(handed_over),
+            most,
+            memory: self.pipeline.memory(),
             waiting: 2 * self.pipeline.width(),
             progress: job.progress,
         };
+        let settings = within(most, about.settings);
         let (pipeline, store) = (self.pipeline, self.store);
         pipeline
-            .complete(&about.shard, &about.settings, &images, store, job.progress)
+            .complete(&about.shard, &settings, &images, store, job.progress)
             .await
     }
 }
 
 /// Whether a worker that was killed has left the hand-over here. What is wrong with it may be the
 /// crash's doing, so all of it is looked at.
-async fn is_extracted(folder: &JobFolder, shard: &Shard) -> Result<bool, WorkerError> {
+async fn is_extracted(folder: &JobFolder, shard: &Shard, most: u64) -> Result<bool, WorkerError> {
     if folder.read(EXTRACTED) != Some(true) {
         return Ok(false);
     }
@@ -110,7 +115,7 @@ async fn is_extracted(folder: &JobFolder, shard: &Shard) -> Result<bool, WorkerE
     let looked_at = blocking(move || {
         let handed_over = HandedOver::open(&files, &shard)?;
         for row in handed_over.rows()? {
-            handed_over.image(&row?, u64::MAX)?;
+            unpack::image(&handed_over, &row?, most)?;
         }
         Ok(())
     });
