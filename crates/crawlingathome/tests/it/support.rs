@@ -160,11 +160,13 @@ pub(crate) async fn again(test: &str, first: &str, given: &str, env: &[(&str, &s
 }
 
 /// A program called `rsync` that copies below a folder what is asked of `rsync://files.lan/`, or
-/// brought there; once in vain where there is a file `busy`. Gives the `PATH` with it.
+/// brought there, if it could log in nowhere; once in vain where there is a file `busy`. Gives the
+/// `PATH` with it.
 #[cfg(unix)]
 pub(crate) fn rsync(folder: &Path) -> String {
     use std::os::unix::fs::PermissionsExt;
     let script = r#"#!/bin/sh
+if "$RSYNC_RSH"; then exit 14; fi
 while [ "$1" != "--" ]; do shift; done
 from=$(echo "$2" | sed "s|^rsync://files.lan|$FILES|")
 to=$(echo "$3" | sed "s|^rsync://files.lan|$FILES|")
