@@ -1,6 +1,8 @@
 use cah_bucket::{BadBucket, OneLine};
 use thiserror::Error;
 
+use crate::pace::SLOWEST_PER_SECOND;
+
 /// Why a file cannot be read.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -66,6 +68,17 @@ pub enum SourceError {
         "{0} does not tell its length, so that it cannot be cut in two; download the file first"
     )]
     NoLength(String),
+    /// The transfer of a file of unknown length broke, and cannot be taken up.
+    #[error(
+        "{0} broke off; its server neither tells its length nor sends parts of it, so that it has to be read anew"
+    )]
+    CutOff(String),
+    /// The file comes so slowly that it is not waited for.
+    #[error(
+        "{0} sends less than {kib} KiB a second for too long",
+        kib = SLOWEST_PER_SECOND >> 10
+    )]
+    TooSlow(String),
     /// The file is another one than when its length was asked.
     #[error("{0} changed while it was read; start again")]
     Changed(String),

@@ -5,6 +5,8 @@
 
 mod bucket_file;
 mod error;
+mod pace;
+mod reading;
 mod retry;
 mod web;
 
@@ -12,13 +14,19 @@ use std::{path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use cah_fetch::Guard;
-use futures::{Stream, StreamExt, TryStreamExt, stream::BoxStream};
+use futures::{Stream, StreamExt, TryStreamExt};
 use tokio::io::AsyncSeekExt;
 use tokio_util::io::ReaderStream;
 use url::Url;
 
 pub use self::error::SourceError;
-use self::{bucket_file::BucketFile, error::Result, retry::Retries, web::WebFile};
+use self::{
+    bucket_file::BucketFile,
+    error::Result,
+    reading::{Opened, Reading},
+    retry::Retries,
+    web::WebFile,
+};
 
 /// Bytes that are read from a local file at a time.
 const CHUNK: usize = 256 << 10;
@@ -26,9 +34,17 @@ const CHUNK: usize = 256 << 10;
 /// A file whose length is known and that can be read from any offset. Clones are the same file.
 #[derive(Clone, Debug)]
 pub struct Source {
+    file: AnySource,
+    length: u64,
+}
+
+/// A file that may be read without knowing how long it is: some servers make what they send while
+/// they send it. Clones are the same file.
+#[derive(Clone, Debug)]
+pub struct AnySource {
     location: Arc<str>,
     place: Place,
-    length: u64,
+    length: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -55,6 +71,34 @@ impl Source {
 
     /// The two in one: for a location that a tracker chose where there is a `guard`.
     pub async fn open_within(location: &str, guard: Option<&Guard>) -> Result<Self> {
+        let file = AnySource::open_within(location, guard).await?;
+        let length = file.needed_length()?;
+        Ok(Self { file, length })
+    }
+
+    /// What the file is called, as it was given.
+    pub fn location(&self) -> &str {
+        self.file.location()
+    }
+
+    /// The length of the file as it lies there, compressed or not, in bytes.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// The bytes from `start` to the end of the file.
+    ///
+    /// A transfer that breaks is taken up where it stopped; after a few failures without a byte
+    /// between them the stream ends with an error, and so it does where less than 32 KiB a second
+    /// come for long. A file that ends early is an error as well.
+    pub fn read_from(&self, start: u64) -> impl Stream<Item = Result<Bytes>> + Send + use<> {
+        self.file.read_from(start)
+    }
+}
+
+impl AnySource {
+    /// As [`Source::open_within`]; a file that tells no length will do.
+    pub async fn open_within(location: &str, guard: Option<&Guard>) -> Result<Self> {
         let place = Place::parse(location, guard)?;
         let mut retries = Retries::default();
         let length = loop {
@@ -75,83 +119,56 @@ impl Source {
         &self.location
     }
 
-    /// The length of the file as it lies there, compressed or not, in bytes.
-    pub fn length(&self) -> u64 {
+    /// The length of the file as it lies there, in bytes, where its server tells it.
+    pub fn length(&self) -> Option<u64> {
         self.length
     }
 
-    /// The bytes from `start` to the end of the file.
+    /// The length, for what cannot be done without.
     ///
-    /// A transfer that breaks is taken up where it stopped; after a few failures without a byte
-    /// between them the stream ends with an error. A file that ends early is an error as well.
+    /// # Errors
+    /// [`SourceError::NoLength`].
+    pub fn needed_length(&self) -> Result<u64> {
+        let unknown = || SourceError::NoLength(self.location.to_string());
+        self.length.ok_or_else(unknown)
+    }
+
+    /// As [`Source::read_from`]. Without a length the file ends where its server says so, and a
+    /// transfer that breaks is taken up only where there are ranges.
     pub fn read_from(&self, start: u64) -> impl Stream<Item = Result<Bytes>> + Send + use<> {
-        let reading = Reading {
-            source: self.clone(),
-            position: start,
-            bytes: None,
-            retries: Retries::default(),
+        let source = self.clone();
+        let open = move |start| {
+            let source = source.clone();
+            async move { source.bytes(start).await }
         };
+        let reading = Reading::new(self.clone(), start, open);
         futures::stream::try_unfold(reading, |mut reading| async move {
             Ok(reading.next().await?.map(|bytes| (bytes, reading)))
         })
     }
 
-    async fn bytes(&self, start: u64) -> Result<BoxStream<'static, Result<Bytes>>> {
-        let (location, length) = (self.location.clone(), self.length);
+    async fn bytes(&self, start: u64) -> Result<Opened> {
+        let location = self.location.clone();
         match &self.place {
             Place::File(path) => file_bytes(path.clone(), location, start).await,
-            Place::Web(file) => file.bytes(&location, start, length).await,
-            Place::Bucket(file) => Ok(file.clone().bytes(location, start, length)),
+            Place::Web(file) => file.bytes(&location, start, self.length).await,
+            Place::Bucket(file) => {
+                let length = self.needed_length()?;
+                let bytes = file.clone().bytes(location, start, length);
+                Ok(Opened { bytes, at: start })
+            }
         }
     }
 
-    /// The error of a transfer that ended before the file did.
-    fn ended_at(&self, position: u64) -> SourceError {
+    /// The error of a transfer that ended after so many bytes, before the file did.
+    fn ended_at(&self, position: u64, length: u64) -> SourceError {
         match self.place {
             // What a file of this machine has lost does not come back.
             Place::File(_) => SourceError::Changed(self.location.to_string()),
             _ => {
-                let reason = format!("it ended after {position} of {} bytes", self.length);
+                let reason = format!("it ended after {position} of {length} bytes");
                 SourceError::broken(&self.location, reason)
             }
-        }
-    }
-}
-
-/// A transfer under way.
-struct Reading {
-    source: Source,
-    position: u64,
-    bytes: Option<BoxStream<'static, Result<Bytes>>>,
-    retries: Retries,
-}
-
-impl Reading {
-    async fn next(&mut self) -> Result<Option<Bytes>> {
-        while self.position < self.source.length {
-            match self.attempt().await {
-                Ok(bytes) => {
-                    self.position += bytes.len() as u64;
-                    self.retries.forget();
-                    return Ok(Some(bytes));
-                }
-                Err(error) => {
-                    self.bytes = None;
-                    self.retries.pause_after(error).await?;
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    async fn attempt(&mut self) -> Result<Bytes> {
-        let bytes = match &mut self.bytes {
-            Some(bytes) => bytes,
-            none => none.insert(self.source.bytes(self.position).await?),
-        };
-        match bytes.next().await {
-            Some(bytes) => bytes,
-            None => Err(self.source.ended_at(self.position)),
         }
     }
 }
@@ -186,11 +203,12 @@ impl Place {
         }
     }
 
-    async fn length(&self, location: &str) -> Result<u64> {
+    /// The length of the file; only web servers may tell none.
+    async fn length(&self, location: &str) -> Result<Option<u64>> {
         match self {
-            Place::File(path) => file_length(path, location).await,
+            Place::File(path) => file_length(path, location).await.map(Some),
             Place::Web(file) => file.length(location).await,
-            Place::Bucket(file) => file.length(location).await,
+            Place::Bucket(file) => file.length(location).await.map(Some),
         }
     }
 }
@@ -204,19 +222,15 @@ async fn file_length(path: &std::path::Path, location: &str) -> Result<u64> {
     }
 }
 
-async fn file_bytes(
-    path: PathBuf,
-    location: Arc<str>,
-    start: u64,
-) -> Result<BoxStream<'static, Result<Bytes>>> {
+async fn file_bytes(path: PathBuf, location: Arc<str>, start: u64) -> Result<Opened> {
     let unreadable = move |error: std::io::Error| file_error(&location, &error);
     let mut file = tokio::fs::File::open(path).await.map_err(&unreadable)?;
     file.seek(std::io::SeekFrom::Start(start))
         .await
         .map_err(&unreadable)?;
-    Ok(ReaderStream::with_capacity(file, CHUNK)
-        .map_err(unreadable)
-        .boxed())
+    let bytes = ReaderStream::with_capacity(file, CHUNK);
+    let bytes = bytes.map_err(unreadable).boxed();
+    Ok(Opened { bytes, at: start })
 }
 
 fn file_error(location: &str, error: &std::io::Error) -> SourceError {

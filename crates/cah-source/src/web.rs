@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use cah_fetch::{ErrorKind, FetchError, Guard};
 use cah_protocol::is_loopback;
-use futures::{Stream, StreamExt, TryStreamExt, stream::BoxStream};
+use futures::{StreamExt, TryStreamExt};
 use reqwest::{Client, Response, StatusCode, header};
 use url::Url;
 
-use crate::error::{Result, SourceError};
+use crate::{
+    error::{Result, SourceError},
+    reading::Opened,
+};
 
 /// No server that still sends is silent for this long.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
@@ -44,16 +46,15 @@ impl WebFile {
         })
     }
 
-    /// Asks for the first byte: its answer tells the length, and whether ranges are served.
-    pub(super) async fn length(&self, location: &str) -> Result<u64> {
-        let answer = self.get(location, "bytes=0-0".into()).await?;
+    /// Asks for the first byte: its answer tells the length, where the server does at all.
+    pub(super) async fn length(&self, location: &str) -> Result<Option<u64>> {
+        let answer = self.get(location, Some("bytes=0-0".into())).await?;
         match answer.status() {
-            StatusCode::PARTIAL_CONTENT => told_range(&answer).and_then(|range| range.total),
-            StatusCode::OK => answer.content_length(),
-            StatusCode::RANGE_NOT_SATISFIABLE => Some(0),
-            status => return Err(status_error(location, status)),
+            StatusCode::PARTIAL_CONTENT => Ok(told_range(&answer).and_then(|range| range.total)),
+            StatusCode::OK => Ok(answer.content_length()),
+            StatusCode::RANGE_NOT_SATISFIABLE => Ok(Some(0)),
+            status => Err(status_error(location, status)),
         }
-        .ok_or_else(|| SourceError::NoLength(location.into()))
     }
 
     /// The bytes from `start` to the end of a file that had this length.
@@ -61,33 +62,45 @@ impl WebFile {
         &self,
         location: &str,
         start: u64,
-        length: u64,
-    ) -> Result<BoxStream<'static, Result<Bytes>>> {
-        let answer = self.get(location, format!("bytes={start}-")).await?;
-        let (total, skip) = match answer.status() {
-            StatusCode::PARTIAL_CONTENT => (total_from(&answer, location, start)?, 0),
+        length: Option<u64>,
+    ) -> Result<Opened> {
+        // A server that tells no length may cut a range anywhere: it is asked for the file as
+        // everybody asks.
+        let range = (start > 0 || length.is_some()).then(|| format!("bytes={start}-"));
+        let answer = self.get(location, range).await?;
+        let (total, at) = match answer.status() {
+            StatusCode::PARTIAL_CONTENT => (total_from(&answer, location, start)?, start),
+            // What is sent anew without a length may well be another file.
+            StatusCode::OK if start > 0 && length.is_none() => {
+                return Err(SourceError::CutOff(location.into()));
+            }
             // A server without ranges sends everything; what is before the start is thrown away.
-            StatusCode::OK => (answer.content_length(), start),
+            StatusCode::OK => (answer.content_length(), 0),
             StatusCode::RANGE_NOT_SATISFIABLE => return Err(SourceError::Changed(location.into())),
             status => return Err(status_error(location, status)),
         };
-        if total.is_some_and(|total| total != length) {
+        if let (Some(total), Some(length)) = (total, length)
+            && total != length
+        {
             return Err(SourceError::Changed(location.into()));
         }
         let location = location.to_owned();
-        let bytes = answer
-            .bytes_stream()
-            .map_err(move |error| web_error(&location, &error));
-        Ok(skip_bytes(bytes, skip).boxed())
+        let bytes = answer.bytes_stream();
+        let bytes = bytes.map_err(move |error| web_error(&location, &error));
+        let bytes = bytes.boxed();
+        Ok(Opened { bytes, at })
     }
 
-    async fn get(&self, location: &str, range: String) -> Result<Response> {
+    async fn get(&self, location: &str, range: Option<String>) -> Result<Response> {
         if let Some(guard) = &self.guard {
             let checked = guard.check(self.url.as_str()).await;
             checked.map_err(|error| refused(location, &error))?;
         }
-        let request = self.client.get(self.url.clone());
-        let answer = request.header(header::RANGE, range).send().await;
+        let mut request = self.client.get(self.url.clone());
+        if let Some(range) = range {
+            request = request.header(header::RANGE, range);
+        }
+        let answer = request.send().await;
         answer.map_err(|error| web_error(location, &error))
     }
 }
@@ -122,19 +135,6 @@ fn total_from(answer: &Response, location: &str, start: u64) -> Result<Option<u6
     }
 }
 
-fn skip_bytes(
-    bytes: impl Stream<Item = Result<Bytes>> + Send,
-    mut skip: u64,
-) -> impl Stream<Item = Result<Bytes>> + Send {
-    bytes
-        .map_ok(move |mut bytes| {
-            let skipped = bytes.len().min(usize::try_from(skip).unwrap_or(usize::MAX));
-            skip -= skipped as u64;
-            bytes.split_off(skipped)
-        })
-        .try_filter(|bytes| std::future::ready(!bytes.is_empty()))
-}
-
 fn refused(location: &str, error: &FetchError) -> SourceError {
     match error.kind() {
         ErrorKind::PrivateAddress => SourceError::Private(location.into()),
@@ -167,20 +167,5 @@ fn web_error(location: &str, error: &reqwest::Error) -> SourceError {
             reason: cause.to_string(),
         },
         false => SourceError::broken(location, cause),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn bytes_before_the_start_are_thrown_away() {
-        for (skip, left) in [(0, "abcdef"), (1, "bcdef"), (4, "ef"), (9, "")] {
-            let chunks = ["ab", "cd", "ef"].map(|text| Ok(Bytes::from(text)));
-            let stream = skip_bytes(futures::stream::iter(chunks), skip);
-            let read: Vec<Bytes> = stream.try_collect().await.unwrap();
-            assert_eq!(read.concat(), left.as_bytes());
-        }
     }
 }
