@@ -11,6 +11,7 @@ use crate::{
     ArchiveError, Gunzip, Limits, Refusal,
     entries::{Entries, Entry},
     settle::settle,
+    unsynced::Unsynced,
 };
 
 type Result<T> = std::result::Result<T, ArchiveError>;
@@ -31,7 +32,7 @@ pub struct Extracted {
 /// Files of the same name that lie in the folder already are replaced. Modes, owners and times are
 /// not taken from the archive. Everything is written beside its place first: an archive that is
 /// refused leaves nothing behind, and one that is not gets into place file by file, each of them
-/// whole.
+/// whole and on the disk.
 ///
 /// # Errors
 /// [`ArchiveError::Refused`] for entries that are absolute, lead out of the folder by `..` or by a
@@ -87,6 +88,8 @@ fn entries<R: Read>(
 ) -> Result<Extracted> {
     let mut extracted = Extracted::default();
     let mut parents = Parents::default();
+    let mut unsynced = Unsynced::default();
+    let sync_error = |source, path: &Path| write_error(source, path, folder);
     while let Some(Entry { path, file }) = entries.next()? {
         let staged = staging.join(&path);
         let write_error = |source| write_error(source, &path, folder);
@@ -97,9 +100,11 @@ fn entries<R: Read>(
         parents.create(&staged).map_err(write_error)?;
         let mut out = File::create_new(staged).map_err(write_error)?;
         entries.copy(size, &mut out, write_error)?;
+        unsynced.push(path, out, sync_error)?;
         extracted.files += 1;
         extracted.bytes += size;
     }
+    unsynced.sync(sync_error)?;
     Ok(extracted)
 }
 

@@ -29,6 +29,7 @@ mod gunzip;
 mod limits;
 mod name;
 mod settle;
+mod unsynced;
 
 pub use error::{ArchiveError, Refusal};
 pub use extract::{Extracted, extract};

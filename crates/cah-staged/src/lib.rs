@@ -23,6 +23,7 @@ const SUFFIX: &str = ".part";
 pub struct StagedFile {
     file: NamedTempFile,
     target: PathBuf,
+    is_synced: bool,
 }
 
 impl StagedFile {
@@ -41,7 +42,11 @@ impl StagedFile {
         loop {
             let file = builder.tempfile_in(folder)?;
             if is_held(&file) {
-                return Ok(Self { file, target });
+                return Ok(Self {
+                    file,
+                    target,
+                    is_synced: false,
+                });
             }
         }
     }
@@ -51,22 +56,29 @@ impl StagedFile {
     /// # Errors
     /// What the system says; a disk that is full, mostly.
     pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.is_synced = false;
         self.file.as_file_mut().write_all(bytes)
     }
 
-    /// Returns when the bytes are on the disk: a full one says so here at the latest.
+    /// Returns when the bytes are on the disk: a full one says so here at the latest. For whoever
+    /// wants to know before it [publishes](Self::publish).
     ///
     /// # Errors
     /// What the system says.
-    pub fn sync(&self) -> io::Result<()> {
-        self.file.as_file().sync_all()
+    pub fn sync(&mut self) -> io::Result<()> {
+        if !self.is_synced {
+            self.file.as_file().sync_all()?;
+            self.is_synced = true;
+        }
+        Ok(())
     }
 
-    /// Gives the file its name; on return the name is on the disk, too.
+    /// Gives the file its name, once its bytes are on the disk; on return the name is there, too.
     ///
     /// # Errors
-    /// What the system says.
-    pub fn publish(self) -> io::Result<()> {
+    /// What the system says. The file has no name then.
+    pub fn publish(mut self) -> io::Result<()> {
+        self.sync()?;
         self.file.persist(&self.target).map_err(|e| e.error)?;
         sync_folder(folder_of(&self.target))
     }
@@ -289,5 +301,24 @@ mod tests {
             .unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
         assert_eq!(mode(&target), mode(&usual));
+    }
+
+    /// A full disk across a network says so when it is synchronised, not when it is written to.
+    #[test]
+    #[cfg(unix)]
+    fn what_does_not_reach_the_disk_gets_no_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("x.tar");
+        let (_, path) = NamedTempFile::new_in(folder.path()).unwrap().into_parts();
+        // A device that takes everything and cannot be synchronised.
+        let device = File::options().write(true).open("/dev/null").unwrap();
+        let mut staged = StagedFile {
+            file: NamedTempFile::from_parts(device, path),
+            target: target.clone(),
+            is_synced: false,
+        };
+        staged.append(b"12").unwrap();
+        staged.publish().unwrap_err();
+        assert!(names(folder.path()).is_empty());
     }
 }
