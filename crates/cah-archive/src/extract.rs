@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use cah_staged::StagedFolder;
+
 use crate::{
     ArchiveError, Gunzip, Limits, Refusal,
     entries::{Entries, Entry},
@@ -32,7 +34,7 @@ pub struct Extracted {
 /// Files of the same name that lie in the folder already are replaced. Modes, owners and times are
 /// not taken from the archive. Everything is written beside its place first: an archive that is
 /// refused leaves nothing behind, and one that is not gets into place file by file, each of them
-/// whole and on the disk.
+/// whole and on the disk. What extractions that were killed left in the folder is removed.
 ///
 /// # Errors
 /// [`ArchiveError::Refused`] for entries that are absolute, lead out of the folder by `..` or by a
@@ -44,10 +46,7 @@ pub fn extract(reader: impl Read, folder: &Path, limits: &Limits) -> Result<Extr
         path: folder.to_owned(),
         source,
     };
-    fs::create_dir_all(folder).map_err(write_error)?;
-    let mut staging = tempfile::Builder::new();
-    staging.prefix(".").suffix(".part");
-    let result = match staging.tempdir_in(folder) {
+    let result = match StagedFolder::create_in(folder) {
         Ok(staging) => {
             let unpacked = unpack(reader, staging.path(), folder, limits);
             unpacked.and_then(|extracted| settle(staging.path(), folder).map(|()| extracted))

@@ -1,5 +1,7 @@
 //! Files of this machine that appear whole or not at all, and survive a power loss.
 
+mod folder;
+
 use std::{
     ffi::OsString,
     fs::{self, File, TryLockError},
@@ -8,6 +10,8 @@ use std::{
 };
 
 use tempfile::NamedTempFile;
+
+pub use folder::StagedFolder;
 
 /// What a staged file's name ends in. It begins with a dot and its target's name, so that no
 /// reader's pattern takes it for a file that is there.

@@ -172,3 +172,20 @@ fn nothing_is_left_unread() {
     extract(left.by_ref(), folder.path(), &Limits::default()).unwrap();
     assert!(left.is_empty());
 }
+
+#[test]
+#[cfg(unix)]
+fn what_a_killed_extraction_left_is_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let left = folder.path().join(".cah-staged-abcABC012345.part");
+    let others = folder.path().join(".abcABC.part");
+    for folder in [&left, &others] {
+        fs::create_dir(folder).unwrap();
+        fs::write(folder.join("1.jpg"), "half").unwrap();
+    }
+    let archive = tar(&[file("1.jpg", b"whole")]);
+    extract(archive.as_slice(), folder.path(), &Limits::default()).unwrap();
+    let found: Vec<_> = files(folder.path()).into_keys().collect();
+    assert_eq!(found, [".abcABC.part/1.jpg", "1.jpg"]);
+    assert!(!left.exists());
+}

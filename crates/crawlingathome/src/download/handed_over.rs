@@ -1,13 +1,10 @@
 //! What a CPU worker handed over.
 
-use std::{
-    fs::File,
-    io::{self, Read},
-    path::Path,
-};
+use std::{fs::File, io::Read, path::Path};
 
 use cah_archive::{Extracted, Limits};
 use cah_fetch::Guard;
+use cah_staged::StagedFolder;
 use cah_task::blocking;
 
 use super::{
@@ -80,7 +77,7 @@ pub(super) async fn download(
             // Beside its end, where there is room for it, and in a folder of its own: what else the
             // server may send lands there.
             let within = folder.clone();
-            let staged = blocking(move || staging(&within)).await;
+            let staged = blocking(move || StagedFolder::create_in(&within)).await;
             let staged = staged.map_err(|error| DownloadError::write(&folder, error))?;
             let archive = staged.path().join("archive");
             rsync::fetch(address, &archive, limits.total, guard.as_ref()).await?;
@@ -95,12 +92,6 @@ pub(super) async fn download(
             .await
         }
     }
-}
-
-fn staging(folder: &Path) -> io::Result<tempfile::TempDir> {
-    std::fs::create_dir_all(folder)?;
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".").suffix(".part").tempdir_in(folder)
 }
 
 fn extract(
