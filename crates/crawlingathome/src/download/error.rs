@@ -101,8 +101,7 @@ fn is_of_the_source(error: &SourceError) -> bool {
         | SourceError::UnknownScheme(_)
         | SourceError::BadUrl { .. }
         | SourceError::NotRemote(_)
-        | SourceError::NotAFile(_)
-        | SourceError::NoLength(_) => true,
+        | SourceError::NotAFile(_) => true,
         SourceError::Bucket(bad) => cah_bucket::address(&bad.place).is_err(),
         _ => false,
     }

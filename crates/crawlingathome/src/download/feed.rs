@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use bytes::Bytes;
-use cah_source::{Source, SourceError};
+use cah_source::{AnySource, SourceError};
 use cah_task::blocking;
 use futures::StreamExt;
 use tokio::sync::mpsc;
@@ -15,11 +15,11 @@ const CHUNKS: usize = 16;
 
 /// Which bytes of a source are wanted.
 pub(super) struct Wanted<'a> {
-    pub(super) source: &'a Source,
+    pub(super) source: &'a AnySource,
     /// The first of them.
     pub(super) start: u64,
-    /// How many there are, as far as progress goes.
-    pub(super) total: u64,
+    /// How many there are, as far as progress goes and the server tells.
+    pub(super) total: Option<u64>,
     pub(super) progress: Option<&'a OnProgress>,
 }
 
@@ -50,7 +50,8 @@ async fn send(wanted: Wanted<'_>, chunks: mpsc::Sender<Option<Bytes>>) -> Result
         let chunk = chunk?;
         done += chunk.len() as u64;
         if let Some(progress) = wanted.progress {
-            progress(done.min(wanted.total), wanted.total);
+            let total = wanted.total.unwrap_or(done);
+            progress(done.min(total), total);
         }
         if chunks.send(Some(chunk)).await.is_err() {
             // The work has enough, or has failed.

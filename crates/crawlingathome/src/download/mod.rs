@@ -14,7 +14,7 @@ use std::{
 use cah_archive::{Extracted, Limits};
 use cah_fetch::Guard;
 use cah_protocol::{Piece, Shard};
-use cah_source::Source;
+use cah_source::AnySource;
 
 pub use error::DownloadError;
 
@@ -35,7 +35,8 @@ pub struct DownloadOptions {
     /// Whether files of this machine and addresses that are not on the public Internet may be what
     /// the tracker names. By default just where the tracker's own address is such a one.
     pub allow_private_addresses: Option<bool>,
-    /// Is told how many bytes have come, and how many will, of the file as it is sent.
+    /// Is told how many bytes have come, and how many will, of the file as it is sent:
+    /// as many as have come, where a server does not tell.
     pub progress: Option<OnProgress>,
     /// How much an archive may be that a CPU worker handed over.
     pub limits: Limits,
@@ -55,8 +56,8 @@ impl<K: ReadsWats> Client<K> {
     /// Writes a shard's WAT file, inflated, to `shard.wat` in a folder, which is created where it
     /// is missing; gives the path.
     ///
-    /// The whole file, or with [`piece_only`](DownloadOptions::piece_only) the shard's half. A
-    /// transfer that breaks is taken up where it stopped. The file appears under its name when it
+    /// The whole file, or with [`piece_only`](DownloadOptions::piece_only) the shard's half, which
+    /// only a server that tells the file's length can send. A transfer that breaks is taken up where it stopped. The file appears under its name when it
     /// is whole; an older one stays until then, and for good where the download fails. The memory
     /// that it takes is the same for a file of any length.
     ///
@@ -131,7 +132,7 @@ impl<K: Kind> Client<K> {
     }
 }
 
-async fn open(location: &str, guard: Option<&Guard>) -> Result<Source, DownloadError> {
-    let source = Source::open_within(location, guard).await;
+async fn open(location: &str, guard: Option<&Guard>) -> Result<AnySource, DownloadError> {
+    let source = AnySource::open_within(location, guard).await;
     source.map_err(DownloadError::from)
 }

@@ -3,7 +3,7 @@
 use std::{io::Read, path::PathBuf};
 
 use cah_archive::Gunzip;
-use cah_source::Source;
+use cah_source::AnySource;
 use cah_staged::StagedFile;
 use cah_wat::{Piece, Reader};
 
@@ -20,26 +20,28 @@ const BUFFER: usize = 256 << 10;
 
 /// Writes a WAT file, or a piece of it, to `target`.
 pub(crate) async fn download(
-    source: &Source,
+    source: &AnySource,
     piece: Piece,
     target: PathBuf,
     options: &DownloadOptions,
 ) -> Result<PathBuf, DownloadError> {
-    let length = source.length();
     let location = source.location().to_owned();
-    if length == 0 {
+    if source.length() == Some(0) {
         let reason = "empty".into();
         return Err(DownloadError::NotAWat { location, reason });
     }
-    let reader = (piece != Piece::Whole).then(|| Reader::for_piece(length, piece));
+    let reader = match piece {
+        Piece::Whole => None,
+        half => Some(Reader::for_piece(source.needed_length()?, half)),
+    };
     let start = reader.as_ref().map_or(0, Reader::start_offset);
     let wanted = Wanted {
         source,
         start,
-        total: match piece {
+        total: source.length().map(|length| match piece {
             Piece::First => length.div_ceil(2),
             Piece::Whole | Piece::Second => length - start,
-        },
+        }),
         progress: options.progress.as_ref(),
     };
     feed::through(wanted, move |fed| {

@@ -12,7 +12,7 @@ use crawlingathome::{
     Cpu, DownloadError, DownloadOptions, Gpu, GpuClient, Hybrid, HybridClient, Piece,
 };
 
-use crate::support::{again, file, given, gzip, names, shard, worker};
+use crate::support::{again, file, given, gzip, names, shard, unmeasured, worker};
 
 const CRAWL: &[u8] = include_bytes!("../../../cah-wat/tests/data/whirlwind.warc.wat.gz");
 
@@ -342,6 +342,63 @@ async fn what_was_handed_over_is_extracted() {
         let error = extracted(&client, missing).await.unwrap_err();
         assert!(error.is_of_the_url(), "{error}");
     }
+}
+
+/// A server that makes the tar while it sends it.
+#[tokio::test]
+async fn a_file_of_unknown_length_is_read_to_its_end() {
+    let image = vec![7; 300_000];
+    let tar = images(&image);
+    let records = records(500);
+    let stored = members(&records);
+    let routes = Router::new()
+        .route("/1", unmeasured(tar.clone(), false, &[]))
+        .route("/2", unmeasured(tar.clone(), true, &[1_000, 70_000]))
+        .route("/cut", unmeasured(tar, false, &[1_000]));
+    let client = worker::<Gpu>(routes, "").await;
+    for url in ["/1", "/2"] {
+        assert!(extracted(&client, url).await.unwrap() == image, "{url}");
+    }
+    let cut = extracted(&client, "/cut").await.map(drop).unwrap_err();
+    assert!(cut.to_string().contains("broke off"), "{cut}");
+    assert!(!cut.is_of_the_url());
+
+    let folder = tempfile::tempdir().unwrap();
+    let client = hybrid(unmeasured(stored, false, &[])).await;
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let telling = told.clone();
+    let mut options = DownloadOptions::default();
+    options.progress = Some(Arc::new(move |done, total| {
+        telling.lock().unwrap().push((done, total));
+    }));
+    let whole = download(&client, folder.path(), Piece::First, &options);
+    assert!(whole.await.unwrap() == records.concat());
+    assert!(
+        told.lock()
+            .unwrap()
+            .iter()
+            .all(|(done, total)| done == total)
+    );
+    // It has no middle that could be known, but may be well.
+    let error = download(&client, folder.path(), Piece::First, &half()).await;
+    let error = error.unwrap_err();
+    assert!(error.to_string().contains("cut in two"), "{error}");
+    assert!(!error.is_of_the_url(), "{error}");
+}
+
+/// What no server tells the length of is limited by what comes.
+#[tokio::test]
+async fn the_limits_hold_for_a_file_of_unknown_length() {
+    let routes = Router::new().route("/1", unmeasured(images(&[7; 300_000]), false, &[]));
+    let client = worker::<Gpu>(routes, "").await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = DownloadOptions::default();
+    options.limits.total = 100_000;
+    let shard = shard(&client, "/1", Piece::First);
+    let error = client.download_shard(&shard, folder.path(), &options).await;
+    let error = error.unwrap_err();
+    assert!(error.to_string().contains("larger than"), "{error}");
+    assert!(names(folder.path()).is_empty());
 }
 
 #[tokio::test]

@@ -23,6 +23,7 @@ use axum::{
 use bytes::Bytes;
 use crawlingathome::{Client, Kind, Piece, Shard};
 use flate2::{Compression, write::GzEncoder};
+use futures::{StreamExt, stream};
 use serde_json::json;
 
 use crate::{config, serve};
@@ -79,6 +80,43 @@ fn part(content: &Bytes, range: &str, cut: Option<usize>) -> Response {
         )
         .body(body)
         .unwrap()
+}
+
+/// As [`file`], on a server that makes the file while it sends it, and so tells no length; one that
+/// knows ranges where it sends `parts`.
+pub(crate) fn unmeasured(content: Vec<u8>, parts: bool, cuts: &[usize]) -> MethodRouter {
+    let content = Bytes::from(content);
+    let cuts = Arc::new(Mutex::new(VecDeque::from(cuts.to_vec())));
+    get(move |headers: HeaderMap| {
+        let range = headers.get(header::RANGE);
+        let range = range.map(|range| range.to_str().unwrap().to_owned());
+        let cut = match range.as_deref() {
+            Some("bytes=0-0") => None,
+            _ => cuts.lock().unwrap().pop_front(),
+        };
+        let first = range.filter(|_| parts).map(|range| {
+            let (first, _) = range[6..].split_once('-').unwrap();
+            first.parse::<usize>().unwrap()
+        });
+        let bytes = content.slice(first.unwrap_or(0)..);
+        let sent = bytes.slice(..cut.unwrap_or(bytes.len()).min(bytes.len()));
+        let broken = cut.map(|_| async {
+            // Lets the server send what it has.
+            tokio::task::yield_now().await;
+            Err(std::io::Error::other("cut"))
+        });
+        let sent = stream::iter([Ok(sent)]);
+        // The length of a stream is not known.
+        let body = Body::from_stream(sent.chain(stream::iter(broken).then(|broken| broken)));
+        let mut answer = Response::new(body);
+        if let Some(first) = first {
+            let told = format!("bytes {first}-{}/*", content.len() - 1);
+            *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
+            let told = told.parse().unwrap();
+            answer.headers_mut().insert(header::CONTENT_RANGE, told);
+        }
+        async move { answer }
+    })
 }
 
 /// A worker of a tracker that has these routes beside, and tells this upload address, in which
