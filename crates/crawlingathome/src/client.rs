@@ -4,7 +4,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use cah_protocol::{JobResponse, NewWorkerResponse, Shard, check_nickname};
+use cah_protocol::{JobResponse, NewWorkerResponse, Shard, WorkerType, check_nickname};
 
 use crate::{
     ClientConfig, ClientError, Cpu, Dump, Gpu, Hybrid, Kind, Lease,
@@ -149,18 +149,20 @@ impl<K: Kind> Client<K> {
     /// # Errors
     /// Whatever the tracker says.
     pub async fn update_upload_address(&self) -> Result<String, ClientError> {
-        let query = [("type", K::TYPE.as_str()), ("token", self.token())];
-        let told = self
-            .session
-            .api
-            .get_text("api/getUploadAddress", &query)
-            .await?;
+        let told = self.told_address(K::TYPE).await?;
         let mut address = self
             .upload_address
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         address.clone_from(&told);
         Ok(told)
+    }
+
+    /// What the tracker tells a worker of that type.
+    pub(crate) async fn told_address(&self, worker: WorkerType) -> Result<String, ClientError> {
+        let query = [("type", worker.as_str()), ("token", self.token())];
+        let api = &self.session.api;
+        api.get_text("api/getUploadAddress", &query).await
     }
 
     /// The number of open jobs for such a worker (`GET /api/jobCount`).

@@ -30,6 +30,10 @@ const FIRST_FAILURE_PAUSE: Duration = Duration::from_secs(1);
 /// The longest such pause.
 const LONGEST_FAILURE_PAUSE: Duration = Duration::from_secs(60);
 
+/// The pause before a worker asks again that gets no shard although some are open: others were
+/// quicker, or the tracker lets it wait because nothing came of its last ones.
+const HELD_BACK: Duration = Duration::from_secs(5);
+
 /// How long a worker that leaves waits for the tracker's answer.
 const GOODBYE: Duration = Duration::from_secs(3);
 
@@ -90,6 +94,7 @@ fn is_of_the_shard(error: &WorkerError) -> bool {
                     DownloadError::Source(_)
                         | DownloadError::Private(_)
                         | DownloadError::NoStaging(_)
+                        | DownloadError::Tracker(_)
                         | DownloadError::Rsync(_)
                 )
         }
@@ -235,8 +240,11 @@ impl<'a, W: Work> Lane<'a, W> {
                     self.keep(dump).await?;
                     self.shard(client, lease, 0).await?;
                 }
-                (Err(ClientError::ZeroJobs(_)), None) => break,
                 (Err(ClientError::ZeroJobs(_)), Some(wait)) => self.pause(wait).await,
+                (Err(ClientError::ZeroJobs(_)), None) if client.job_count().await? > 0 => {
+                    self.pause(HELD_BACK).await;
+                }
+                (Err(ClientError::ZeroJobs(_)), None) => break,
                 (Err(error), _) => return Err(error.into()),
             }
         }

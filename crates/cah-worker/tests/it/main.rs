@@ -1,6 +1,7 @@
 //! The worker on real files, servers and images.
 
 mod candidates;
+mod held_back;
 mod leased;
 mod pipeline;
 mod rival;

@@ -7,7 +7,7 @@ use cah_archive::ArchiveError;
 use cah_source::SourceError;
 use thiserror::Error;
 
-use crate::RsyncError;
+use crate::{ClientError, RsyncError};
 
 /// Why a shard was not downloaded.
 #[derive(Debug, Error)]
@@ -27,6 +27,9 @@ pub enum DownloadError {
     /// `rsync NAME` of a tracker that does not tell where that is.
     #[error("the tracker names no place where `{0}` could be")]
     NoStaging(String),
+    /// The tracker did not tell where that is.
+    #[error(transparent)]
+    Tracker(#[from] ClientError),
     /// The program `rsync` failed.
     #[error(transparent)]
     Rsync(#[from] RsyncError),
@@ -81,7 +84,11 @@ impl DownloadError {
             }
             Self::Archive { error, .. } => error.is_of_the_archive(),
             Self::BadName(_) | Self::Damaged { .. } | Self::NotAWat { .. } => true,
-            Self::Private(_) | Self::NoStaging(_) | Self::Write { .. } | Self::Setup(_) => false,
+            Self::Private(_)
+            | Self::NoStaging(_)
+            | Self::Tracker(_)
+            | Self::Write { .. }
+            | Self::Setup(_) => false,
         }
     }
 

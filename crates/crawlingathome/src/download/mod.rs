@@ -6,6 +6,7 @@ mod handed_over;
 mod wat;
 
 use std::{
+    collections::HashSet,
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -13,7 +14,7 @@ use std::{
 
 use cah_archive::{Extracted, Limits};
 use cah_fetch::Guard;
-use cah_protocol::{Piece, Shard};
+use cah_protocol::{Piece, Shard, WorkerType};
 use cah_source::AnySource;
 
 pub use error::DownloadError;
@@ -25,6 +26,10 @@ pub(crate) type OnProgress = Arc<dyn Fn(u64, u64) + Send + Sync>;
 
 /// The file that a WAT file becomes, as in the reference client.
 const SHARD_FILE: &str = "shard.wat";
+
+/// How often a tracker that draws one of its upload addresses is asked for them: one of two is then
+/// missed once in 256 times, and another worker asks anew.
+const DRAWS: u32 = 8;
 
 /// How a shard is downloaded.
 #[derive(Clone, Default)]
@@ -107,8 +112,8 @@ impl Client<Gpu> {
     /// where it is missing.
     ///
     /// The shard's URL may be http(s), `s3://`, a file, `rsync://`, and `rsync NAME`, a file of that
-    /// name below the [upload address](Client::upload_address) that the tracker told. Nothing of an
-    /// archive that is refused stays; see [`cah_archive::extract`].
+    /// name, or that name with `.tar.gz` or `.tar`, below an upload address that the tracker tells CPU
+    /// workers. Nothing of an archive that is refused stays; see [`cah_archive::extract`].
     ///
     /// # Errors
     /// See [`DownloadError::is_of_the_url`]: where that is true,
@@ -120,8 +125,27 @@ impl Client<Gpu> {
         options: &DownloadOptions,
     ) -> Result<Extracted, DownloadError> {
         let guard = self.guard(options)?;
-        let place = handed_over::place(&shard.url, &self.upload_address())?;
-        handed_over::download(&place, guard, folder, options).await
+        match handed_over::name_in(&shard.url)? {
+            Some(name) => {
+                let bases = self.where_files_are_brought().await?;
+                handed_over::find(name, &bases, guard.as_ref(), folder, options).await
+            }
+            None => handed_over::download(&shard.url, guard.as_ref(), folder, options).await,
+        }
+    }
+
+    /// The addresses that the tracker tells CPU workers, as far as it tells them to one who asks a
+    /// few times; this worker's own after them, as GPU workers of old have only that.
+    async fn where_files_are_brought(&self) -> Result<Vec<String>, DownloadError> {
+        let mut bases = Vec::new();
+        for _ in 0..DRAWS {
+            bases.push(self.told_address(WorkerType::Cpu).await?);
+        }
+        bases.push(self.upload_address());
+        let mut known = HashSet::new();
+        let bases = bases.iter().map(|base| base.trim().to_owned());
+        let bases = bases.filter(|base| !base.is_empty() && known.insert(base.clone()));
+        Ok(bases.collect())
     }
 }
 

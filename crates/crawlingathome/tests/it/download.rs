@@ -344,6 +344,18 @@ async fn what_was_handed_over_is_extracted() {
     }
 }
 
+/// The operator names several places, one of which is drawn for each worker, and clients of old leave
+/// an ending out.
+#[tokio::test]
+async fn a_name_is_looked_for_in_all_places_that_cpu_workers_are_told() {
+    let tar = gzip(&images(b"image"));
+    let routes = Router::new().route("/3/1.tar.gz", file(tar, &[]));
+    let client = worker::<Gpu>(routes, "HERE/COUNT").await;
+    assert_eq!(extracted(&client, "rsync 1").await.unwrap(), b"image");
+    let missing = extracted(&client, "rsync 2").await.unwrap_err();
+    assert!(missing.is_of_the_url(), "{missing}");
+}
+
 /// A server that makes the tar while it sends it.
 #[tokio::test]
 async fn a_file_of_unknown_length_is_read_to_its_end() {

@@ -16,7 +16,7 @@ use std::{
 use axum::{
     Router,
     body::Body,
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, StatusCode, Uri, header},
     response::Response,
     routing::{MethodRouter, get},
 };
@@ -141,7 +141,11 @@ pub(crate) async fn worker<K: Kind>(routes: Router, upload_address: &str) -> Cli
     };
     let routes = routes.route("/api/new", get(join)).route(
         "/api/getUploadAddress",
-        get(async move |headers: HeaderMap| again(&headers)),
+        get(async move |uri: Uri, headers: HeaderMap| {
+            // Only CPU workers bring anything.
+            assert!(uri.query().unwrap().contains("type=CPU"), "{uri}");
+            again(&headers)
+        }),
     );
     let url = serve(routes).await;
     Client::connect(config(&url)).await.unwrap()
