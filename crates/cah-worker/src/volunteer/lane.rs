@@ -232,23 +232,36 @@ impl<'a, W: Work> Lane<'a, W> {
         let stop = &self.terms.stop;
         // A tracker that is away is not waited for once nothing more is wanted of it. A lease that
         // was under way just then goes back with the worker's bye.
-        while let Some(lease) = stop.after_shard.run_until_cancelled(client.lease()).await {
-            match (lease, self.terms.wait) {
-                (Ok(lease), _) => {
-                    let mut dump = lease.dump();
-                    dump.upload_address = Some(client.upload_address());
-                    self.keep(dump).await?;
-                    self.shard(client, lease, 0).await?;
-                }
-                (Err(ClientError::ZeroJobs(_)), Some(wait)) => self.pause(wait).await,
-                (Err(ClientError::ZeroJobs(_)), None) if client.job_count().await? > 0 => {
-                    self.pause(HELD_BACK).await;
-                }
-                (Err(ClientError::ZeroJobs(_)), None) => break,
-                (Err(error), _) => return Err(error.into()),
-            }
+        while let Some(next) = stop
+            .after_shard
+            .run_until_cancelled(self.next(client))
+            .await
+        {
+            let Some(lease) = next? else {
+                break;
+            };
+            let mut dump = lease.dump();
+            dump.upload_address = Some(client.upload_address());
+            self.keep(dump).await?;
+            self.shard(client, lease, 0).await?;
         }
         Ok(())
+    }
+
+    /// Leases the next shard; nothing where none is open, and the worker is not to wait for one.
+    async fn next(&self, client: &Client<W::Kind>) -> Result<Option<Lease<W::Kind>>, ClientError> {
+        loop {
+            match client.lease().await {
+                Err(ClientError::ZeroJobs(_)) => {}
+                leased => return leased.map(Some),
+            }
+            let pause = match self.terms.wait {
+                Some(wait) => wait,
+                None if client.job_count().await? > 0 => HELD_BACK,
+                None => return Ok(None),
+            };
+            tokio::time::sleep(pause).await;
+        }
     }
 
     /// One shard, which the worker has gone on with so often in vain, and a pause where it could not
