@@ -87,13 +87,18 @@ async fn the_first_page_is_pushed_as_it_changes() {
     let worker = app.join("ada", "HYBRID").await;
     app.new_job(&worker).await.json();
     app.done(&worker, 7).await;
+    // The page may have been looked at before that, and is pushed as it was then first.
     let mut text = String::new();
-    while !text.contains("</main>") {
+    let shows_ada = |event: &&str| event.contains("ada") && event.ends_with("</main>");
+    let event = loop {
         let part = parts.next().await.unwrap().unwrap();
         text += str::from_utf8(&part).unwrap();
-    }
-    assert!(text.starts_with("event: main\ndata: <main"), "{text}");
-    assert!(text.contains("ada") && !text.contains("<head>"));
+        if let Some(event) = text.split("\n\n").find(shows_ada) {
+            break event;
+        }
+    };
+    assert!(event.starts_with("event: main\ndata: <main"), "{event}");
+    assert!(!event.contains("<head>"));
     // Nobody who looks keeps the tracker from stopping.
     let stopped = app.tracker.stop();
     let rest = async { while parts.next().await.is_some_and(|part| part.is_ok()) {} };
