@@ -19,13 +19,16 @@ use tokio::io::AsyncSeekExt;
 use tokio_util::io::ReaderStream;
 use url::Url;
 
-pub use self::error::SourceError;
 use self::{
     bucket_file::BucketFile,
     error::Result,
     reading::{Opened, Reading},
     retry::Retries,
     web::WebFile,
+};
+pub use self::{
+    error::SourceError,
+    pace::{GRACE, SLOWEST_PER_SECOND},
 };
 
 /// Bytes that are read from a local file at a time.

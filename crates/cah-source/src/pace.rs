@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-/// The time that is waited for bytes whatever comes, retries and their pauses included.
-const GRACE: Duration = Duration::from_secs(300);
+/// The time that is waited for the bytes of a file whatever comes, retries and their pauses included.
+pub const GRACE: Duration = Duration::from_secs(300);
 
 /// Bytes a second of the slowest line that is waited for beside that.
-pub(crate) const SLOWEST_PER_SECOND: u64 = 32 << 10;
+pub const SLOWEST_PER_SECOND: u64 = 32 << 10;
 
 /// The time that was waited for the bytes of one file, over all attempts.
 ///

@@ -45,10 +45,15 @@ impl Images for Unpacked<'_> {
 /// The settings that brought the images about, once this worker has left out those that are longer
 /// than it takes: as if whoever downloaded them had done so.
 pub(crate) fn within(most: u64, mut settings: Settings) -> Settings {
-    let theirs = settings.get(MAX_IMAGE_BYTES).and_then(Value::as_u64);
-    let least = theirs.map_or(most, |theirs| theirs.min(most));
+    let least = longest_image(&settings).min(most);
     settings.insert(MAX_IMAGE_BYTES.to_owned(), least.into());
     settings
+}
+
+/// The longest image that there can be by these settings, in bytes.
+fn longest_image(settings: &Settings) -> u64 {
+    let named = settings.get(MAX_IMAGE_BYTES).and_then(Value::as_u64);
+    named.unwrap_or(u64::MAX)
 }
 
 /// The image of a candidate; `None` where it is longer than `most` bytes. The hand-over's own limit
@@ -58,8 +63,7 @@ pub(crate) fn image(
     row: &FetchedRow,
     most: u64,
 ) -> Result<Option<Bytes>, DatasetError> {
-    let theirs = handed_over.about().settings.get(MAX_IMAGE_BYTES);
-    let theirs = theirs.and_then(Value::as_u64).unwrap_or(u64::MAX);
+    let theirs = longest_image(&handed_over.about().settings);
     match handed_over.image_length(row)? {
         length if length > most && length <= theirs => Ok(None),
         _ => handed_over.image(row, theirs).map(Some),

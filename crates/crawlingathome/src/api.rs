@@ -115,7 +115,6 @@ impl Api {
     }
 
     /// When calls are tried again.
-    #[cfg(feature = "files")]
     pub(crate) fn retry(&self) -> RetryPolicy {
         self.retry
     }
@@ -131,15 +130,16 @@ impl Api {
         retry: RetryPolicy,
     ) -> Result<String, ClientError> {
         let attempt = || self.attempt(request(&self.http));
-        retry.run(attempt, |error| self.can_pass(error)).await
+        self.patiently(retry, attempt).await
     }
 
     /// Makes attempts until one is answered for good, or it is time to give up.
     pub(crate) async fn patiently<T, F: Future<Output = Result<T, ClientError>>>(
         &self,
+        retry: RetryPolicy,
         attempt: impl Fn() -> F,
     ) -> Result<T, ClientError> {
-        self.retry.run(attempt, |error| self.can_pass(error)).await
+        retry.run(attempt, |error| self.can_pass(error)).await
     }
 
     /// Whether the same call may succeed later.

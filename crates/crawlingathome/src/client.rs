@@ -10,7 +10,7 @@ use crate::{
     ClientConfig, ClientError, Cpu, Dump, Gpu, Hybrid, Kind, Lease,
     api::Api,
     held::send_progress,
-    session::{Dialect, Session},
+    session::{Asking, Dialect, Session},
 };
 
 /// A worker that takes a shard the whole way from WAT to pairs.
@@ -52,8 +52,7 @@ impl<K: Kind> Client<K> {
             token: identity.token,
             display_name: identity.display_name,
             nickname: config.nickname,
-            returning: Mutex::default(),
-            turn: tokio::sync::Mutex::default(),
+            asking: Asking::default(),
         };
         Ok(Self::of(session, identity.upload_address))
     }
@@ -77,8 +76,7 @@ impl<K: Kind> Client<K> {
             token: dump.token.clone(),
             display_name: dump.display_name.clone().unwrap_or_default(),
             nickname: dump.nickname.clone(),
-            returning: Mutex::default(),
-            turn: tokio::sync::Mutex::default(),
+            asking: Asking::default(),
         };
         let client = Self::of(session, dump.upload_address.clone().unwrap_or_default());
         let shard = dump.shard()?;

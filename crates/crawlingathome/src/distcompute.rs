@@ -1,6 +1,6 @@
 //! Workers of DistCompute: one stage of a project whose jobs are data of any kind.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use cah_protocol::{
     check_nickname, check_result,
@@ -13,7 +13,7 @@ use crate::{
     ClientConfig, ClientError,
     api::Api,
     held::{Held, send_progress},
-    session::{Dialect, Nothing, Session},
+    session::{Asking, Dialect, Nothing, Session},
 };
 
 /// What a job is about, or what was made of it.
@@ -80,8 +80,7 @@ impl Client {
             token: identity.token,
             display_name: identity.display_name,
             nickname: config.nickname,
-            returning: Mutex::default(),
-            turn: tokio::sync::Mutex::default(),
+            asking: Asking::default(),
         };
         Ok(Self {
             session: Arc::new(session),

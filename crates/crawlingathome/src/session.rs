@@ -65,11 +65,17 @@ pub(crate) struct Session {
     pub(crate) nickname: String,
     /// The longest pause between two signs of life while a job is held.
     pub(crate) heartbeat: Duration,
+    pub(crate) asking: Asking,
+}
+
+/// Whose turn it is to ask for a job.
+#[derive(Debug, Default)]
+pub(crate) struct Asking {
     /// A job that is on its way back: it has to arrive before another one is asked for, or it would
     /// count as one that failed.
-    pub(crate) returning: Mutex<Option<JoinHandle<()>>>,
-    /// Held by whoever asks for a job.
-    pub(crate) turn: tokio::sync::Mutex<()>,
+    returning: Mutex<Option<JoinHandle<()>>>,
+    /// Held by whoever asks.
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl Session {
@@ -82,8 +88,7 @@ impl Session {
             display_name: self.display_name.clone(),
             nickname: self.nickname.clone(),
             heartbeat: self.heartbeat,
-            returning: Mutex::default(),
-            turn: tokio::sync::Mutex::default(),
+            asking: Asking::default(),
         })
     }
 
@@ -134,7 +139,8 @@ impl Session {
         J: DeserializeOwned + 'static,
         L: Send + 'static,
     {
-        self.api.patiently(|| self.ask_for_job(hold)).await
+        let attempt = || self.ask_for_job(hold);
+        self.api.patiently(self.api.retry(), attempt).await
     }
 
     /// Asks for a job once, in a task that goes on where the caller gives up: the tracker may have
@@ -151,7 +157,7 @@ impl Session {
         let (answer, leased) = oneshot::channel();
         let asking = tokio::spawn(async move {
             // Until a lease that nobody wants is on its way back: see `returning`.
-            let _turn = session.turn.lock().await;
+            let _turn = session.asking.turn.lock().await;
             session.wait_for_the_last_job().await;
             let call = session.call(Nothing {});
             let job = session.api.post_once("api/newJob", &call).await;
@@ -184,9 +190,8 @@ impl Session {
     }
 
     pub(crate) fn returning(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
-        self.returning
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        let returning = &self.asking.returning;
+        returning.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn call<T>(&self, what: T) -> Call<'_, T> {

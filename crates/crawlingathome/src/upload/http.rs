@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cah_fetch::ErrorKind;
 use cah_protocol::is_loopback;
+use cah_source::{GRACE, SLOWEST_PER_SECOND};
 use futures::{Stream, StreamExt, stream};
 use reqwest::{Body, Response, StatusCode, Url, header, redirect};
 use tokio::{sync::watch, time::timeout};
@@ -19,11 +20,6 @@ const HESITATION: Duration = Duration::from_secs(1);
 
 /// How long a server may take to be reached.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// The time that an upload of any length may take, and the slowest line that is waited for beside
-/// that. A server that takes nothing, or says nothing to what it took, gets the first only.
-const GRACE: Duration = Duration::from_secs(300);
-const SLOWEST_PER_SECOND: u64 = 32 << 10;
 
 impl Upload {
     /// Sends the file, again and again where that may help.
@@ -64,6 +60,7 @@ impl Upload {
                 _ => broken(error.to_string()),
             })?;
         }
+        // A server that takes nothing, or says nothing to what it took, gets the grace only.
         let deadline = GRACE + Duration::from_secs(self.length / SLOWEST_PER_SECOND);
         let (moved, moves) = watch::channel(());
         let bytes = self.hesitant_bytes().await?;
